@@ -1,1 +1,16 @@
-//! Placeholder of the first commit.
+//! The pure core of a container control plane.
+
+#![forbid(unsafe_code)]
+
+pub mod change;
+pub mod host;
+pub mod id;
+pub mod job;
+pub mod resources;
+pub mod rng;
+pub mod schedule;
+pub mod shard;
+pub mod spec;
+pub mod task;
+pub mod time;
+pub mod wire;
