@@ -9,6 +9,10 @@ use crate::task::TaskHot;
 
 /// One change of the cluster's state. Applying the same one twice changes nothing.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "tasks are the bulk of a feed: a box each would cost more than the room"
+)]
 pub enum Change {
     /// A job is new or has changed.
     Job(Arc<JobRecord>),

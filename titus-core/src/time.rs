@@ -1,35 +1,67 @@
 //! Time as a value: the core never reads a clock.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
 /// A moment: milliseconds since the Unix epoch, UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Timestamp(i64);
+///
+/// `Option<Timestamp>` takes the same 8 bytes: the earliest representable millisecond stands for none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "i64", into = "i64")]
+pub struct Timestamp(NonZeroU64);
+
+const SIGN: u64 = 1 << 63;
 
 impl Timestamp {
     /// The Unix epoch.
-    pub const EPOCH: Self = Self(0);
+    pub const EPOCH: Self = Self::from_millis(0);
 
-    /// From milliseconds since the epoch.
+    /// From milliseconds since the epoch; `i64::MIN` counts as one later.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
-        Self(millis)
+        match NonZeroU64::new(millis.cast_unsigned() ^ SIGN) {
+            Some(ordered) => Self(ordered),
+            None => Self(NonZeroU64::MIN),
+        }
     }
 
     /// Milliseconds since the epoch.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
-        self.0
+        (self.0.get() ^ SIGN).cast_signed()
     }
 
     /// How long after `earlier` this is; zero when it is not after.
     #[must_use]
     pub fn since(self, earlier: Self) -> Millis {
-        Millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+        Millis(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl From<i64> for Timestamp {
+    fn from(millis: i64) -> Self {
+        Self::from_millis(millis)
+    }
+}
+
+impl From<Timestamp> for i64 {
+    fn from(at: Timestamp) -> Self {
+        at.as_millis()
+    }
+}
+
+impl Default for Timestamp {
+    fn default() -> Self {
+        Self::EPOCH
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ms", self.as_millis())
     }
 }
 
@@ -37,7 +69,7 @@ impl Add<Millis> for Timestamp {
     type Output = Self;
 
     fn add(self, span: Millis) -> Self {
-        Self(self.0.saturating_add_unsigned(span.0))
+        Self::from_millis(self.as_millis().saturating_add_unsigned(span.0))
     }
 }
 
@@ -45,7 +77,7 @@ impl Sub<Millis> for Timestamp {
     type Output = Self;
 
     fn sub(self, span: Millis) -> Self {
-        Self(self.0.saturating_sub_unsigned(span.0))
+        Self::from_millis(self.as_millis().saturating_sub_unsigned(span.0))
     }
 }
 
@@ -96,6 +128,9 @@ mod tests {
             i64::MAX
         );
         assert_eq!((t - Millis(7)).as_millis(), -2);
+        assert!(t - Millis(7) < Timestamp::EPOCH && Timestamp::EPOCH < t);
+        assert_eq!(Timestamp::from_millis(i64::MIN).as_millis(), i64::MIN + 1);
+        assert_eq!(size_of::<Option<Timestamp>>(), 8);
     }
 
     #[test]
