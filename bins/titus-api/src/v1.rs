@@ -1,0 +1,19 @@
+//! Package `titus.v1`: services of our own.
+#![allow(
+    missing_docs,
+    elided_lifetimes_in_paths,
+    unnameable_types,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::future_not_send,
+    clippy::too_many_lines,
+    clippy::use_self,
+    reason = "generated from proto/titus/v1, where the comments are"
+)]
+
+include!(concat!(env!("OUT_DIR"), "/titus.v1.rs"));
+include!(concat!(env!("OUT_DIR"), "/titus.v1.serde.rs"));
