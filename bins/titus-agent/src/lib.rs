@@ -1,1 +1,4 @@
-//! Placeholder of the first commit.
+//! The host agent.
+
+pub mod link;
+pub mod logs;
