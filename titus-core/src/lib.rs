@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod change;
 pub mod host;
 pub mod id;
