@@ -21,6 +21,8 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+#[cfg(feature = "convert")]
+pub mod convert;
 mod redact;
 pub mod v1;
 pub mod v3;
