@@ -1,0 +1,289 @@
+//! What is done to the kernel, as data: planned here by pure functions, printed for a dry run, performed by
+//! the data path without any choice left.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use crate::{Ipv4Block, Lease, Mac, Network};
+
+mod rules;
+
+pub use rules::{Rules, table};
+
+/// The name of the interface inside a container.
+pub const CONTAINER_LINK: &str = "eth0";
+
+/// What planning needs to know of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostFacts {
+    /// The MTU of the link that the host's default route leaves by, or 1,500 without one.
+    pub uplink_mtu: u32,
+    /// The interfaces whose packets the host does not forward by its own choice. Answers to containers come
+    /// in there, so they are made to forward, and held apart from each other by a rule. Empty on a router.
+    pub closed: Vec<String>,
+}
+
+/// One operation on the kernel. Its text is a line of a dry run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NetOp {
+    /// Load rules, replacing the tables of the same names, all or nothing.
+    LoadRules {
+        /// In the language of `nft -f`.
+        text: String,
+    },
+    /// Remove the rules, if they are there.
+    DropRules {
+        /// The name of the tables.
+        table: String,
+    },
+    /// Make the bridge, unless it is there and ours, and set it up.
+    Bridge {
+        /// Its name.
+        name: String,
+        /// Its hardware address, fixed so that it does not change with its ports.
+        mac: Mac,
+        /// Bytes.
+        mtu: u32,
+        /// The text that marks it as ours.
+        alias: String,
+    },
+    /// Write a setting below `/proc/sys`, unless it has the value.
+    Sysctl {
+        /// The path below `/proc/sys`.
+        path: String,
+        /// The value.
+        value: &'static str,
+        /// Whether its absence is fine, because then the kernel lacks what it would switch off.
+        optional: bool,
+    },
+    /// Give a host's link an address, unless it has it.
+    HostAddress {
+        /// The link.
+        link: String,
+        /// The address.
+        address: Ipv4Addr,
+        /// The number of leading bits that are on the link.
+        prefix: u8,
+    },
+    /// Make a pair of links, one end a port of the bridge and up, the other up in the container.
+    Veth {
+        /// The host's end.
+        port: String,
+        /// The bridge that it joins.
+        bridge: String,
+        /// The hardware address of the container's end.
+        mac: Mac,
+        /// Bytes.
+        mtu: u32,
+    },
+    /// Mark a port as the attachment's, and let neither learning nor flooding happen there.
+    Port {
+        /// The port.
+        port: String,
+        /// The text that marks it.
+        alias: String,
+    },
+    /// Tell the bridge which hardware address is behind the port.
+    Forward {
+        /// The port.
+        port: String,
+        /// The hardware address behind it.
+        mac: Mac,
+    },
+    /// Inside: set the loopback link up.
+    InsideLoopback,
+    /// Inside: give the container's link its address.
+    InsideAddress {
+        /// The address.
+        address: Ipv4Addr,
+        /// The number of leading bits that are on the link.
+        prefix: u8,
+    },
+    /// Inside: note the gateway's hardware address, which saves asking for it.
+    InsideNeighbour {
+        /// The gateway.
+        address: Ipv4Addr,
+        /// Its hardware address.
+        mac: Mac,
+    },
+    /// Inside: route everything else through the gateway.
+    InsideRoute {
+        /// The gateway.
+        gateway: Ipv4Addr,
+    },
+    /// Remove a link of the host, if it is there.
+    DropLink {
+        /// The link.
+        name: String,
+    },
+}
+
+impl NetOp {
+    /// Whether it happens in the container's network namespace.
+    pub fn is_inside(&self) -> bool {
+        use NetOp::{InsideAddress, InsideLoopback, InsideNeighbour, InsideRoute};
+        matches!(
+            self,
+            InsideLoopback | InsideAddress { .. } | InsideNeighbour { .. } | InsideRoute { .. }
+        )
+    }
+}
+
+impl fmt::Display for NetOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LoadRules { text } => write!(f, "nft -f - <<END\n{text}END"),
+            Self::DropRules { table } => write!(f, "drop nft tables {table}"),
+            Self::Bridge {
+                name,
+                mac,
+                mtu,
+                alias,
+            } => {
+                write!(f, "bridge {name} mac {mac} mtu {mtu} alias {alias:?}")
+            }
+            Self::Sysctl { path, value, .. } => write!(f, "write {value} to /proc/sys/{path}"),
+            Self::HostAddress {
+                link,
+                address,
+                prefix,
+            } => write!(f, "address {address}/{prefix} on {link}"),
+            Self::Veth {
+                port,
+                bridge,
+                mac,
+                mtu,
+            } => {
+                write!(
+                    f,
+                    "veth {port} on {bridge}, {CONTAINER_LINK} mac {mac} in the container, mtu {mtu}"
+                )
+            }
+            Self::Port { port, alias } => write!(f, "port {port} alias {alias:?}, no learning, no flooding"),
+            Self::Forward { port, mac } => write!(f, "forward {mac} to {port}"),
+            Self::InsideLoopback => write!(f, "inside: lo up"),
+            Self::InsideAddress { address, prefix } => {
+                write!(f, "inside: address {address}/{prefix} on {CONTAINER_LINK}")
+            }
+            Self::InsideNeighbour { address, mac } => write!(f, "inside: neighbour {address} is {mac}"),
+            Self::InsideRoute { gateway } => write!(f, "inside: default route via {gateway}"),
+            Self::DropLink { name } => write!(f, "drop link {name}"),
+        }
+    }
+}
+
+/// What makes a network, in an order in which a container is at no moment without its rules. Doing it again
+/// changes nothing.
+pub fn plan_setup(network: &Network, facts: &HostFacts) -> Vec<NetOp> {
+    let bridge = network.bridge();
+    let own = |key, value| ipv4_setting(&bridge, key, value);
+    let mut ops = vec![
+        NetOp::LoadRules {
+            text: Rules {
+                network,
+                closed: &facts.closed,
+            }
+            .to_string(),
+        },
+        NetOp::Bridge {
+            name: bridge.clone(),
+            mac: network.gateway_mac(),
+            mtu: network.mtu().unwrap_or(facts.uplink_mtu),
+            alias: network.bridge_alias(),
+        },
+        own("rp_filter", "1"),
+        own("arp_ignore", "1"),
+        own("send_redirects", "0"),
+        own("forwarding", "1"),
+        NetOp::Sysctl {
+            path: format!("net/ipv6/conf/{bridge}/disable_ipv6"),
+            value: "1",
+            optional: true,
+        },
+        NetOp::HostAddress {
+            link: bridge.clone(),
+            address: network.subnet().gateway(),
+            prefix: network.subnet().prefix(),
+        },
+    ];
+    ops.extend(
+        facts
+            .closed
+            .iter()
+            .map(|link| ipv4_setting(link, "forwarding", "1")),
+    );
+    ops
+}
+
+fn ipv4_setting(link: &str, key: &str, value: &'static str) -> NetOp {
+    NetOp::Sysctl {
+        path: format!("net/ipv4/conf/{link}/{key}"),
+        value,
+        optional: false,
+    }
+}
+
+/// What wires one container in; `None` when the lease's address is not one of the network's.
+pub fn plan_attach(network: &Network, lease: &Lease, mtu: u32) -> Option<Vec<NetOp>> {
+    let port = network.port(lease.address)?;
+    let mac = Mac::of(lease.address);
+    let gateway = network.subnet().gateway();
+    Some(vec![
+        NetOp::Veth {
+            port: port.clone(),
+            bridge: network.bridge(),
+            mac,
+            mtu,
+        },
+        NetOp::Port {
+            port: port.clone(),
+            alias: network.port_alias(&lease.id),
+        },
+        NetOp::Forward { port, mac },
+        NetOp::InsideLoopback,
+        NetOp::InsideAddress {
+            address: lease.address,
+            prefix: network.subnet().prefix(),
+        },
+        NetOp::InsideNeighbour {
+            address: gateway,
+            mac: network.gateway_mac(),
+        },
+        NetOp::InsideRoute { gateway },
+    ])
+}
+
+/// What takes a container out that has not ended; `None` when the address is not one of the network's.
+pub fn plan_detach(network: &Network, address: Ipv4Addr) -> Option<Vec<NetOp>> {
+    Some(vec![NetOp::DropLink {
+        name: network.port(address)?,
+    }])
+}
+
+/// What removes a network with the given ports, the rules last. `close` names the interfaces that a network of
+/// ours made forward and that nobody else needs to.
+pub fn plan_teardown(network: &Network, ports: &[String], close: &[String]) -> Vec<NetOp> {
+    let links = ports.iter().cloned().chain([network.bridge()]);
+    let drop_links = links.map(|name| NetOp::DropLink { name });
+    let close = close.iter().map(|link| ipv4_setting(link, "forwarding", "0"));
+    drop_links
+        .chain(close)
+        .chain([NetOp::DropRules {
+            table: table(network),
+        }])
+        .collect()
+}
+
+/// The first address or route of the host, with its interface, that a network's subnet overlaps. What is on
+/// the network's own bridge does not count, nor does a default route.
+pub fn find_overlap<'a>(
+    network: &Network,
+    in_use: impl IntoIterator<Item = &'a (Ipv4Block, String)>,
+) -> Option<(Ipv4Block, String)> {
+    let (own, bridge) = (network.subnet().block(), network.bridge());
+    let clashes = |(block, device): &&(Ipv4Block, String)| {
+        *device != bridge && block.prefix() > 0 && block.overlaps(&own)
+    };
+    in_use.into_iter().find(clashes).cloned()
+}

@@ -1,0 +1,190 @@
+use std::fmt;
+
+use crate::{Mac, Network, Protocol};
+
+/// The name of a network's tables, one of family `ip` and one of family `bridge`.
+pub fn table(network: &Network) -> String {
+    format!("titus_{}", network.name())
+}
+
+/// A network's rules, loaded once: nothing in them changes when containers come and go, because a port's
+/// name and hardware address follow from its address.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// The interfaces that forward only for our networks; not to each other.
+    pub closed: &'a [String],
+}
+
+impl fmt::Display for Rules<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = table(self.network);
+        for family in ["bridge", "ip"] {
+            writeln!(f, "table {family} {table}\ndelete table {family} {table}")?;
+        }
+        writeln!(f, "table bridge {table} {{")?;
+        self.owned(f)?;
+        self.ports(f)?;
+        writeln!(f, "}}\ntable ip {table} {{")?;
+        self.sets(f)?;
+        self.prerouting(f)?;
+        self.input(f)?;
+        self.forward(f)?;
+        self.postrouting(f)?;
+        writeln!(f, "}}")
+    }
+}
+
+impl Rules<'_> {
+    /// Which source addresses may come in by which port.
+    fn owned(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "  set owned {{\n    type ifname . ether_addr . ipv4_addr\n    elements = {{"
+        )?;
+        for address in self.network.subnet().usable() {
+            let port = self.network.port(address).expect("usable addresses have ports");
+            writeln!(f, "      \"{port}\" . {} . {address},", Mac::of(address))?;
+        }
+        writeln!(f, "    }}\n  }}")
+    }
+
+    /// Frames from containers: IPv4 and ARP from their own addresses, nothing else, so no IPv6 and no VLANs.
+    /// Reserved multicast never passes prerouting; a bridge hands it to its own protocols, and learns from it.
+    fn ports(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports = format!("\"{}*\"", self.network.port_prefix());
+        writeln!(
+            f,
+            "  chain prerouting {{\n    type filter hook prerouting priority -300; policy accept;"
+        )?;
+        writeln!(f, "    iifname != {ports} accept")?;
+        writeln!(
+            f,
+            "    ether type ip iifname . ether saddr . ip saddr @owned accept"
+        )?;
+        writeln!(
+            f,
+            "    ether type arp iifname . ether saddr . arp saddr ip @owned \
+             iifname . arp saddr ether . arp saddr ip @owned accept"
+        )?;
+        writeln!(f, "    counter drop\n  }}")?;
+        writeln!(
+            f,
+            "  chain input {{\n    type filter hook input priority -300; policy accept;"
+        )?;
+        writeln!(
+            f,
+            "    iifname {ports} ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 counter drop\n  }}"
+        )
+    }
+
+    fn sets(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.network.denied().is_empty() {
+            writeln!(
+                f,
+                "  set denied {{\n    type ipv4_addr; flags interval; auto-merge"
+            )?;
+            writeln!(f, "    elements = {{ {} }}\n  }}", join(self.network.denied()))?;
+        }
+        if !self.closed.is_empty() {
+            let names: Vec<_> = self.closed.iter().map(|name| format!("\"{name}\"")).collect();
+            writeln!(
+                f,
+                "  set closed {{\n    type ifname\n    elements = {{ {} }}\n  }}",
+                join(&names)
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Nobody outside speaks in a container's name, and loopback addresses stay on loopback.
+    fn prerouting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bridge, subnet) = (self.network.bridge(), self.network.subnet());
+        writeln!(
+            f,
+            "  chain prerouting {{\n    type filter hook prerouting priority raw; policy accept;"
+        )?;
+        writeln!(f, "    iifname \"{bridge}\" ip daddr 127.0.0.0/8 counter drop")?;
+        writeln!(f, "    iifname \"{bridge}\" ip saddr != {subnet} counter drop")?;
+        writeln!(
+            f,
+            "    iifname != {{ \"{bridge}\", \"lo\" }} ip saddr {subnet} counter drop\n  }}"
+        )
+    }
+
+    /// Of the host, containers reach the answers to what it asked them, a ping and the named services.
+    /// "Related" is bound to the subnet too, or a container could break the host's connections to others by
+    /// forged ICMP errors.
+    fn input(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bridge, subnet) = (self.network.bridge(), self.network.subnet());
+        let gateway = subnet.gateway();
+        writeln!(
+            f,
+            "  chain input {{\n    type filter hook input priority filter; policy accept;"
+        )?;
+        writeln!(f, "    iifname != \"{bridge}\" accept")?;
+        writeln!(
+            f,
+            "    ct state established,related ct original ip daddr {subnet} accept"
+        )?;
+        writeln!(f, "    ip daddr {gateway} icmp type echo-request accept")?;
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let services = self
+                .network
+                .services()
+                .iter()
+                .filter(|service| service.protocol == protocol);
+            let ports: Vec<_> = services.map(|service| service.port).collect();
+            if !ports.is_empty() {
+                writeln!(
+                    f,
+                    "    ip daddr {gateway} {protocol} dport {{ {} }} accept",
+                    join(&ports)
+                )?;
+            }
+        }
+        writeln!(f, "    counter reject with icmp type admin-prohibited\n  }}")
+    }
+
+    /// Containers open connections to the outside, never the outside to them. Denied blocks are matched as
+    /// they were before any translation too.
+    fn forward(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bridge = self.network.bridge();
+        writeln!(
+            f,
+            "  chain forward {{\n    type filter hook forward priority filter; policy accept;"
+        )?;
+        if !self.closed.is_empty() {
+            writeln!(f, "    iifname @closed oifname @closed counter drop")?;
+        }
+        writeln!(f, "    iifname \"{bridge}\" oifname \"{bridge}\" accept")?;
+        writeln!(f, "    oifname \"{bridge}\" ct state established,related accept")?;
+        writeln!(f, "    oifname \"{bridge}\" counter drop")?;
+        if !self.network.denied().is_empty() {
+            for daddr in ["ip daddr", "ct original ip daddr"] {
+                writeln!(
+                    f,
+                    "    iifname \"{bridge}\" {daddr} @denied counter reject with icmp type admin-prohibited"
+                )?;
+            }
+        }
+        writeln!(f, "  }}")
+    }
+
+    fn postrouting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bridge, subnet) = (self.network.bridge(), self.network.subnet());
+        writeln!(
+            f,
+            "  chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;"
+        )?;
+        writeln!(
+            f,
+            "    ip saddr {subnet} oifname != \"{bridge}\" masquerade\n  }}"
+        )
+    }
+}
+
+fn join<T: ToString>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
