@@ -1,0 +1,33 @@
+# shellcheck shell=bash
+# Form: formatting, lints over the features, docs, dependencies, budgets, scripts.
+check "format" cargo fmt --all --check
+
+lint() { check "clippy $*" cargo clippy -p "$@" -- -D warnings; }
+
+for crate in $(crates); do
+    all=$(all_features "$crate")
+    lint "$crate" --all-targets
+    [ -z "$all" ] || lint "$crate" --all-targets --features "$all"
+    if [ "$QUICK" = yes ]; then
+        skip "each feature of $crate alone" "left out by --quick"
+    elif [ -n "$all" ]; then
+        lint "$crate" --no-default-features
+        for feature in $(features "$crate"); do
+            lint "$crate" --no-default-features --features "$feature"
+        done
+    fi
+    check "rustdoc $crate" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p "$crate" --features "$all"
+done
+
+check "dependencies" scripts/deps.sh
+check "budgets" scripts/budgets.sh
+check "habits" scripts/habits.sh
+if have "scripts" shellcheck; then
+    check "scripts" shellcheck -x test quickstart bench .ci/run scripts/*.sh scripts/test/*.sh
+fi
+if have "the walks' runner" python3; then
+    tests "the walks' runner" python3 -m unittest -v scripts/test_walks.py
+fi
+if have "licences and advisories" cargo-deny; then
+    check "licences and advisories" cargo deny --offline check licenses bans sources
+fi
