@@ -1,7 +1,14 @@
 //! Job specifications: what a client sends ([`JobRequest`]), and what it becomes once checked ([`JobSpec`]).
+//!
+//! [`JobSpec::parse`] holds a request against [`Limits`], all rules at once, one a file of `rules/`.
 
+mod digest;
+mod findings;
 mod launch;
+mod limits;
+mod parse;
 mod request;
+mod rules;
 mod secret;
 #[expect(
     clippy::module_inception,
@@ -11,6 +18,7 @@ mod spec;
 mod violation;
 
 pub use launch::{HostVolume, LaunchSpec};
+pub use limits::{Bound, Limit, Limits};
 pub use request::{
     BackOffRetry, BatchRequest, Capacity, ConstraintsRequest, ContainerRequest, DelayedRetry, ImageRequest,
     ImmediateRetry, JobGroupInfo, JobRequest, OwnerRequest, ResourcesRequest, RetryRequest,
@@ -18,4 +26,4 @@ pub use request::{
 };
 pub use secret::Secret;
 pub use spec::{BatchSpec, JobKind, JobSpec, RetryPolicy, ServiceSpec};
-pub use violation::{Violation, Violations};
+pub use violation::{Violation, Violations, Warning, WarningKind};

@@ -1,6 +1,7 @@
 //! Tasks: their states, their reasons, and the hot record that views and feeds carry.
 
 mod reason;
+pub mod retry;
 mod state;
 
 use std::net::IpAddr;
