@@ -46,5 +46,14 @@ for crate in $(crates); do
     forbid "heavy parts are behind features that nobody gets unasked" "$FOREIGN" "$crate" normal,build
 done
 
+# Of every crate that we build from, one alternative of the licence must be among those of deny.toml.
+licences=$(sed -n '/^allow = \[/,/^]/s/^ *"\(.*\)",$/\1/p' deny.toml | jq -R . | jq -s .)
+bad=$(cargo metadata --format-version 1 --locked | jq -r --argjson allowed "$licences" '
+    .packages[] | select(.source != null) | . as $crate
+    | [(.license // "none") | gsub("[()]"; "") | gsub("/"; " OR ") | split(" OR ")[]
+        | split(" AND ") | all(. as $one | $allowed | any(. == ($one | gsub("^ +| +$"; ""))))]
+    | select(any | not) | "\($crate.name) \($crate.version): \($crate.license // "none")"')
+[ -z "$bad" ] || fail "licences that deny.toml does not allow:"$'\n'"$bad"
+
 [ "$FAILED" = 0 ] && echo "dependencies are as they should be"
 exit "$FAILED"

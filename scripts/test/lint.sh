@@ -26,7 +26,7 @@ if have "scripts" shellcheck; then
     check "scripts" shellcheck -x test quickstart bench .ci/run scripts/*.sh scripts/test/*.sh
 fi
 if have "the walks' runner" python3; then
-    tests "the walks' runner" python3 -m unittest -v scripts/test_walks.py
+    tests "the walks' runner" python3 -m unittest discover -v -s scripts -p "test_*.py"
 fi
 if have "licences and advisories" cargo-deny; then
     check "licences and advisories" cargo deny --offline check licenses bans sources
