@@ -58,3 +58,37 @@ features() {
 
 # The same, as an argument for --features.
 all_features() { features "$1" | paste -sd, -; }
+
+# What a container platform could leave behind on this machine, one a line: mounts, links, network
+# namespaces, cgroups, nftables.
+traces() {
+    {
+        awk '{ print "mount " $5 }' /proc/self/mountinfo
+        find /sys/class/net -mindepth 1 -printf 'link %f\n'
+        [ ! -d /run/netns ] || find /run/netns -mindepth 1 -printf 'network namespace %f\n'
+        find /sys/fs/cgroup -type d -printf 'cgroup %p\n' 2>/dev/null
+        ! is_root || ! command -v nft >/dev/null || nft list tables | sed 's/^/nft /'
+    } | sort
+}
+
+# Succeeds once the traces are as in FILE again; after SECONDS prints the difference and fails.
+traces_are_as_in() {
+    local end=$((SECONDS + $2))
+    until diff <(cat "$1") <(traces) >/dev/null; do
+        if [ "$SECONDS" -ge "$end" ]; then
+            diff "$1" <(traces) | sed -n -e 's/^> /left behind: /p' -e 's/^< /taken away: /p'
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+# A port of the loopback on which nobody listens now.
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 20000))
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+    done
+    echo "$port"
+}
