@@ -24,6 +24,8 @@ pub mod agent;
 #[cfg(feature = "convert")]
 pub mod convert;
 mod redact;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod v1;
 pub mod v3;
 

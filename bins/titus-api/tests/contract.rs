@@ -7,7 +7,7 @@ use prost_reflect::{DescriptorPool, FieldDescriptor, Kind};
 const PACKAGE: &str = "com.netflix.titus";
 
 fn pool() -> DescriptorPool {
-    DescriptorPool::decode(titus_api::DESCRIPTORS).unwrap()
+    DescriptorPool::decode(titus_api::DESCRIPTORS).expect("built by build.rs")
 }
 
 /// Every row of the table as `message,field,number,type`.
@@ -15,7 +15,12 @@ fn table() -> BTreeSet<String> {
     let mut reader = csv::Reader::from_reader(include_str!("data/titus_fields.csv").as_bytes());
     reader
         .records()
-        .map(|r| r.unwrap().iter().collect::<Vec<_>>().join(","))
+        .map(|r| {
+            r.expect("the table is a CSV")
+                .iter()
+                .collect::<Vec<_>>()
+                .join(",")
+        })
         .collect()
 }
 
