@@ -1,5 +1,6 @@
 //! Tasks: their states, their reasons, and the hot record that views and feeds carry.
 
+mod observe;
 mod reason;
 pub mod retry;
 mod state;
@@ -8,6 +9,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use observe::{give_up_kill, kill, lost, observe, observe_host, place};
 pub use reason::ReasonCode;
 pub use state::{IllegalTransition, TaskEvent, TaskState};
 
