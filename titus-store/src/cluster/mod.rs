@@ -1,0 +1,1 @@
+//! Everything about clusters, written once above [`Kv`](crate::kv::Kv).
