@@ -88,3 +88,83 @@ impl Encoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::spec::Secret;
+    use crate::time::Millis;
+
+    fn launch() -> LaunchSpec {
+        LaunchSpec {
+            application: "web".into(),
+            image: ImageRequest {
+                name: "library/busybox".into(),
+                tag: "1.36".into(),
+                digest: String::new(),
+            },
+            entry_point: vec!["/bin/sh".into(), "-c".into()],
+            command: vec!["true".into()],
+            env: [("A".to_owned(), Secret::new("b"))].into(),
+            resources: Resources {
+                cpu_milli: 100,
+                memory_mb: 64,
+                disk_mb: 100,
+                network_mbps: 10,
+                addresses: 1,
+                gpu: 0,
+            },
+            shm_mb: 64,
+            volumes: vec![HostVolume {
+                host_path: "/srv".into(),
+                mount_path: "/data".into(),
+            }],
+            grace: Millis::from_secs(10),
+        }
+    }
+
+    #[test]
+    fn the_digest_never_changes() {
+        assert_eq!(
+            digest(&launch()).to_string(),
+            "246b11692e99e510b25611fb25d06f61b44fa262570128a1504863761d96c01b"
+        );
+    }
+
+    #[test]
+    fn every_field_and_every_boundary_counts() {
+        let changes: [fn(&mut LaunchSpec); 20] = [
+            |_| {},
+            |l| l.application.push('x'),
+            |l| l.image.name.push('x'),
+            |l| l.image.tag.push('x'),
+            |l| l.image.digest.push('x'),
+            |l| std::mem::swap(&mut l.image.tag, &mut l.image.digest),
+            |l| l.entry_point[1].push('x'),
+            |l| l.entry_point = vec!["/bin/sh-c".into()],
+            |l| l.entry_point.append(&mut l.command),
+            |l| l.command.push(String::new()),
+            |l| *l.env.get_mut("A").unwrap() = Secret::new("c"),
+            |l| l.env = [("AB".to_owned(), Secret::default())].into(),
+            |l| l.resources.cpu_milli += 1,
+            |l| l.resources.memory_mb += 1,
+            |l| std::mem::swap(&mut l.resources.disk_mb, &mut l.resources.network_mbps),
+            |l| l.resources.gpu += 1,
+            |l| l.resources.addresses += 1,
+            |l| l.shm_mb += 1,
+            |l| l.volumes.clear(),
+            |l| l.grace.0 += 1,
+        ];
+        let digests: BTreeSet<_> = changes
+            .iter()
+            .map(|change| {
+                let mut changed = launch();
+                change(&mut changed);
+                digest(&changed)
+            })
+            .collect();
+        assert_eq!(digests.len(), changes.len());
+    }
+}

@@ -45,11 +45,7 @@ impl Findings {
     }
 
     pub(super) fn defaulted(&mut self, field: impl Into<String>, value: impl std::fmt::Display) {
-        self.warn(
-            WarningKind::Defaulted,
-            field,
-            format!("not given, {value} is used"),
-        );
+        self.warn(WarningKind::Defaulted, field, format!("not given: {value}"));
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`JobSpec::parse`] holds a request against [`Limits`], all rules at once, one a file of `rules/`.
 
 mod digest;
+pub mod example;
 mod findings;
 mod launch;
 mod limits;
@@ -15,6 +16,7 @@ mod secret;
     reason = "the module's main type lives in the file of its name"
 )]
 mod spec;
+mod update;
 mod violation;
 
 pub use launch::{HostVolume, LaunchSpec};
@@ -26,4 +28,5 @@ pub use request::{
 };
 pub use secret::Secret;
 pub use spec::{BatchSpec, JobKind, JobSpec, RetryPolicy, ServiceSpec};
+pub use update::{CapacityUpdate, UpdateRefused, check_enable, set_capacity, shrink};
 pub use violation::{Violation, Violations, Warning, WarningKind};

@@ -11,16 +11,21 @@ const TABLE: &str = include_str!("../../../data/constraints.csv");
 const SOFT: &str = "container.softConstraints.constraints";
 const HARD: &str = "container.hardConstraints.constraints";
 
+#[derive(Clone, Copy)]
 struct Known {
     name: &'static str,
     kept: bool,
+    is_bool: bool,
 }
 
 fn known() -> impl Iterator<Item = Known> {
     TABLE.lines().skip(1).filter_map(|line| {
-        let (name, rest) = line.split_once(',')?;
-        let kept = rest.starts_with("yes,");
-        Some(Known { name, kept })
+        let mut cells = line.splitn(4, ',');
+        Some(Known {
+            name: cells.next()?,
+            kept: cells.next()? == "yes",
+            is_bool: cells.next()? == "bool",
+        })
     })
 }
 
@@ -59,8 +64,7 @@ pub(super) fn check(request: &mut JobRequest, _: &Limits, found: &mut Findings) 
 fn canonical(constraints: &mut BTreeMap<String, String>, field: &str, found: &mut Findings) {
     let given = std::mem::take(constraints);
     for (name, value) in given {
-        let spelled = known().map(|k| k.name).find(|k| k.eq_ignore_ascii_case(&name));
-        let Some(spelled) = spelled else {
+        let Some(known) = known().find(|k| k.name.eq_ignore_ascii_case(&name)) else {
             let names: Vec<_> = known().map(|k| k.name).collect();
             found.refuse(
                 entry(field, &name),
@@ -69,18 +73,36 @@ fn canonical(constraints: &mut BTreeMap<String, String>, field: &str, found: &mu
             );
             continue;
         };
-        if spelled != name {
+        if known.name != name {
             found.adjusted(
                 entry(field, &name),
-                format!("it is spelled {spelled} from here on"),
+                format!("it is spelled {} from here on", known.name),
             );
         }
-        if constraints.insert(spelled.to_owned(), value).is_some() {
+        check_value(known, &value, &entry(field, &name), found);
+        if constraints.insert(known.name.to_owned(), value).is_some() {
             found.refuse(
                 entry(field, &name),
-                format!("{spelled} is given twice"),
+                format!("{} is given twice", known.name),
                 "keep one of them",
             );
         }
+    }
+}
+
+fn check_value(known: Known, value: &str, field: &str, found: &mut Findings) {
+    let is_bool = value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false");
+    if known.is_bool && !is_bool {
+        found.refuse(
+            field,
+            format!("{} is neither \"true\" nor \"false\"", shown(value)),
+            "write \"true\", or leave it out",
+        );
+    } else if !known.is_bool && (value.is_empty() || value.chars().any(char::is_control)) {
+        found.refuse(
+            field,
+            format!("{} is not a name", shown(value)),
+            "write the name of what is asked for",
+        );
     }
 }

@@ -24,6 +24,7 @@ use super::request::JobRequest;
 
 pub(super) use agent::grace;
 pub(super) use resources::cpu_milli;
+pub(super) use service::capacity;
 
 type Rule = fn(&mut JobRequest, &Limits, &mut Findings);
 

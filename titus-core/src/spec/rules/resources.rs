@@ -68,9 +68,10 @@ pub(in crate::spec) fn cpu_milli(cpu: f64) -> Option<u64> {
     if !(0.0..=MOST).contains(&milli) {
         return None;
     }
-    // 0.007 has no exact binary form: what is a thousandth but for the last bits stays that thousandth.
+    // 0.007 has no exact binary form: what is a thousandth but for the last bits, as a reader of JSON may get them
+    // wrong, stays that thousandth.
     let near = milli.round();
-    let whole = if (milli - near).abs() <= near * f64::EPSILON {
+    let whole = if (milli - near).abs() <= near * 4.0 * f64::EPSILON {
         near
     } else {
         milli.ceil()
