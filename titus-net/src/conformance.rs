@@ -351,7 +351,8 @@ pub async fn teardown_removes_all(host: &dyn TestHost) {
     datapath.teardown().await.unwrap();
     assert_eq!(datapath.list().await.unwrap(), []);
     assert_eq!(datapath.detach(lease.address).await.unwrap(), Detached::Gone);
-    assert!(datapath.attach(&lease, &netns).await.is_err());
+    let error = datapath.attach(&lease, &netns).await.unwrap_err();
+    assert!(matches!(error, Error::NotSetUp { .. }), "{error:?}");
     datapath.setup().await.unwrap();
     datapath.attach(&lease, &netns).await.unwrap();
     assert_eq!(datapath.list().await.unwrap(), [found(&lease)]);

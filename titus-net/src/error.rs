@@ -1,7 +1,7 @@
 use std::error::Error as StdError;
 
 use crate::pool::Refusal;
-use crate::{AttachmentId, Ipv4Block, Subnet};
+use crate::{AttachmentId, Ipv4Block, NetworkName, Subnet};
 
 /// Everything that can go wrong, split by what the caller does about it.
 ///
@@ -36,6 +36,13 @@ pub enum Error {
     Foreign {
         /// The link or table.
         object: String,
+    },
+
+    /// The network is not on this host: set it up first.
+    #[error("network {network} is not set up on this host; set it up first")]
+    NotSetUp {
+        /// The network.
+        network: NetworkName,
     },
 
     /// A program that the data path needs is not installed.

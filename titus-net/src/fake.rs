@@ -145,7 +145,9 @@ impl Kernel {
     fn bridge(&mut self, network: &Network) -> Result<&mut Bridge, Error> {
         let bridge = self.bridges.get_mut(&network.bridge());
         let ours = bridge.filter(|bridge| bridge.alias == network.bridge_alias());
-        ours.ok_or_else(|| kernel_error("find bridge", &network.bridge()))
+        ours.ok_or_else(|| Error::NotSetUp {
+            network: network.name().clone(),
+        })
     }
 }
 

@@ -48,6 +48,8 @@ mod fake;
 #[cfg(feature = "host")]
 mod host;
 pub mod limits;
+#[cfg(feature = "linux")]
+mod linux;
 pub mod plan;
 mod pool;
 
@@ -59,5 +61,9 @@ pub use error::Error;
 pub use fake::{FakeCall, FakeDatapath, FakeHost};
 #[cfg(feature = "host")]
 pub use host::{Adoption, Counters, HostNetwork};
+#[cfg(feature = "linux")]
+pub use linux::NetlinkDatapath;
 pub use pool::{AddressPool, NotAdopted, PoolCounts, Refusal, RefusalReason};
+#[cfg(feature = "linux")]
+use spec::ALIAS_MARK;
 pub use spec::{Attachment, AttachmentId, HostService, Lease, Network, NetworkName, Protocol};

@@ -7,6 +7,9 @@ use std::str::FromStr;
 use crate::limits::{ATTACHMENT_ID_MAX, LIST_MAX, MTU_MAX, MTU_MIN, NETWORK_NAME_MAX};
 use crate::{Error, Ipv4Block, Mac, Subnet};
 
+/// What the text that marks a link begins with, whatever the network.
+pub(crate) const ALIAS_MARK: &str = "titus-net ";
+
 /// The name of a network, from which every name that it makes on the host is derived: 1 to 8 lower-case
 /// letters and digits, the first a letter. Two networks on a host have different names.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -285,18 +288,18 @@ impl Network {
 
     /// The text that marks the bridge as this network's.
     pub fn bridge_alias(&self) -> String {
-        format!("titus-net {} {}", self.name, self.subnet)
+        format!("{ALIAS_MARK}{} {}", self.name, self.subnet)
     }
 
     /// The text that marks the host's end of a link as the attachment's.
     pub fn port_alias(&self, id: &AttachmentId) -> String {
-        format!("titus-net {} {id}", self.name)
+        format!("{ALIAS_MARK}{} {id}", self.name)
     }
 
     /// The attachment that a port's alias names.
     pub fn id_of_alias(&self, alias: &str) -> Option<AttachmentId> {
         alias
-            .strip_prefix("titus-net ")?
+            .strip_prefix(ALIAS_MARK)?
             .strip_prefix(self.name.as_str())?
             .strip_prefix(' ')?
             .parse()

@@ -8,7 +8,10 @@ use crate::{Ipv4Block, Lease, Mac, Network};
 
 mod rules;
 
-pub use rules::{Rules, table};
+pub use rules::{CLOSED_SET, Rules, is_plain, table};
+
+/// The switch that makes the whole host a router, a path below `/proc/sys`.
+pub const ROUTER_PATH: &str = "net/ipv4/ip_forward";
 
 /// The name of the interface inside a container.
 pub const CONTAINER_LINK: &str = "eth0";
@@ -66,7 +69,7 @@ pub enum NetOp {
         /// The number of leading bits that are on the link.
         prefix: u8,
     },
-    /// Make a pair of links, one end a port of the bridge and up, the other up in the container.
+    /// Make a pair of links, one end a port of the bridge, the other in the container, both down.
     Veth {
         /// The host's end.
         port: String,
@@ -77,12 +80,10 @@ pub enum NetOp {
         /// Bytes.
         mtu: u32,
     },
-    /// Mark a port as the attachment's, and let neither learning nor flooding happen there.
-    Port {
+    /// Let a port neither learn nor be flooded, so that it gets no frames but its own, then set it up.
+    Guard {
         /// The port.
         port: String,
-        /// The text that marks it.
-        alias: String,
     },
     /// Tell the bridge which hardware address is behind the port.
     Forward {
@@ -91,8 +92,8 @@ pub enum NetOp {
         /// The hardware address behind it.
         mac: Mac,
     },
-    /// Inside: set the loopback link up.
-    InsideLoopback,
+    /// Inside: set the loopback link and the container's link up.
+    InsideUp,
     /// Inside: give the container's link its address.
     InsideAddress {
         /// The address.
@@ -112,6 +113,13 @@ pub enum NetOp {
         /// The gateway.
         gateway: Ipv4Addr,
     },
+    /// Mark a port as the attachment's. Comes last: an unmarked port is one left by a crash.
+    Label {
+        /// The port.
+        port: String,
+        /// The text that marks it.
+        alias: String,
+    },
     /// Remove a link of the host, if it is there.
     DropLink {
         /// The link.
@@ -122,10 +130,10 @@ pub enum NetOp {
 impl NetOp {
     /// Whether it happens in the container's network namespace.
     pub fn is_inside(&self) -> bool {
-        use NetOp::{InsideAddress, InsideLoopback, InsideNeighbour, InsideRoute};
+        use NetOp::{InsideAddress, InsideNeighbour, InsideRoute, InsideUp};
         matches!(
             self,
-            InsideLoopback | InsideAddress { .. } | InsideNeighbour { .. } | InsideRoute { .. }
+            InsideUp | InsideAddress { .. } | InsideNeighbour { .. } | InsideRoute { .. }
         )
     }
 }
@@ -160,14 +168,15 @@ impl fmt::Display for NetOp {
                     "veth {port} on {bridge}, {CONTAINER_LINK} mac {mac} in the container, mtu {mtu}"
                 )
             }
-            Self::Port { port, alias } => write!(f, "port {port} alias {alias:?}, no learning, no flooding"),
+            Self::Guard { port } => write!(f, "port {port} up, no learning, no flooding"),
             Self::Forward { port, mac } => write!(f, "forward {mac} to {port}"),
-            Self::InsideLoopback => write!(f, "inside: lo up"),
+            Self::InsideUp => write!(f, "inside: lo and {CONTAINER_LINK} up"),
             Self::InsideAddress { address, prefix } => {
                 write!(f, "inside: address {address}/{prefix} on {CONTAINER_LINK}")
             }
             Self::InsideNeighbour { address, mac } => write!(f, "inside: neighbour {address} is {mac}"),
             Self::InsideRoute { gateway } => write!(f, "inside: default route via {gateway}"),
+            Self::Label { port, alias } => write!(f, "port {port} alias {alias:?}"),
             Self::DropLink { name } => write!(f, "drop link {name}"),
         }
     }
@@ -177,7 +186,11 @@ impl fmt::Display for NetOp {
 /// changes nothing.
 pub fn plan_setup(network: &Network, facts: &HostFacts) -> Vec<NetOp> {
     let bridge = network.bridge();
-    let own = |key, value| ipv4_setting(&bridge, key, value);
+    let own = |key, value| NetOp::Sysctl {
+        path: format!("net/ipv4/conf/{bridge}/{key}"),
+        value,
+        optional: false,
+    };
     let mut ops = vec![
         NetOp::LoadRules {
             text: Rules {
@@ -207,20 +220,21 @@ pub fn plan_setup(network: &Network, facts: &HostFacts) -> Vec<NetOp> {
             prefix: network.subnet().prefix(),
         },
     ];
-    ops.extend(
-        facts
-            .closed
-            .iter()
-            .map(|link| ipv4_setting(link, "forwarding", "1")),
-    );
+    ops.extend(facts.closed.iter().map(|link| forwarding(link, "1")));
     ops
 }
 
-fn ipv4_setting(link: &str, key: &str, value: &'static str) -> NetOp {
+/// The setting that lets packets which come in by `link` be forwarded, a path below `/proc/sys`.
+pub fn forwarding_path(link: &str) -> String {
+    format!("net/ipv4/conf/{link}/forwarding")
+}
+
+/// A link of the host's own may go away at any time.
+fn forwarding(link: &str, value: &'static str) -> NetOp {
     NetOp::Sysctl {
-        path: format!("net/ipv4/conf/{link}/{key}"),
+        path: forwarding_path(link),
         value,
-        optional: false,
+        optional: true,
     }
 }
 
@@ -236,12 +250,12 @@ pub fn plan_attach(network: &Network, lease: &Lease, mtu: u32) -> Option<Vec<Net
             mac,
             mtu,
         },
-        NetOp::Port {
+        NetOp::Guard { port: port.clone() },
+        NetOp::Forward {
             port: port.clone(),
-            alias: network.port_alias(&lease.id),
+            mac,
         },
-        NetOp::Forward { port, mac },
-        NetOp::InsideLoopback,
+        NetOp::InsideUp,
         NetOp::InsideAddress {
             address: lease.address,
             prefix: network.subnet().prefix(),
@@ -251,6 +265,10 @@ pub fn plan_attach(network: &Network, lease: &Lease, mtu: u32) -> Option<Vec<Net
             mac: network.gateway_mac(),
         },
         NetOp::InsideRoute { gateway },
+        NetOp::Label {
+            port,
+            alias: network.port_alias(&lease.id),
+        },
     ])
 }
 
@@ -266,7 +284,7 @@ pub fn plan_detach(network: &Network, address: Ipv4Addr) -> Option<Vec<NetOp>> {
 pub fn plan_teardown(network: &Network, ports: &[String], close: &[String]) -> Vec<NetOp> {
     let links = ports.iter().cloned().chain([network.bridge()]);
     let drop_links = links.map(|name| NetOp::DropLink { name });
-    let close = close.iter().map(|link| ipv4_setting(link, "forwarding", "0"));
+    let close = close.iter().map(|link| forwarding(link, "0"));
     drop_links
         .chain(close)
         .chain([NetOp::DropRules {

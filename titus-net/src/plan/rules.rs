@@ -7,6 +7,17 @@ pub fn table(network: &Network) -> String {
     format!("titus_{}", network.name())
 }
 
+/// The set in a network's `ip` table that holds [`Rules::closed`], and remembers it after a crash.
+pub const CLOSED_SET: &str = "closed";
+
+/// Whether an interface's name can be written in a rule. The kernel takes nearly any byte in a name.
+pub fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_.-@+".contains(&b))
+}
+
 /// A network's rules, loaded once: nothing in them changes when containers come and go, because a port's
 /// name and hardware address follow from its address.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +102,7 @@ impl Rules<'_> {
             let names: Vec<_> = self.closed.iter().map(|name| format!("\"{name}\"")).collect();
             writeln!(
                 f,
-                "  set closed {{\n    type ifname\n    elements = {{ {} }}\n  }}",
+                "  set {CLOSED_SET} {{\n    type ifname\n    elements = {{ {} }}\n  }}",
                 join(&names)
             )?;
         }
@@ -113,17 +124,17 @@ impl Rules<'_> {
         )
     }
 
-    /// Of the host, containers reach the answers to what it asked them, a ping and the named services.
+    /// A port that is not yet on the bridge, or not any more, counts as the bridge. Of the host, containers reach the answers to what it asked them, a ping and the named services.
     /// "Related" is bound to the subnet too, or a container could break the host's connections to others by
     /// forged ICMP errors.
     fn input(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bridge, subnet) = (self.network.bridge(), self.network.subnet());
+        let (ours, subnet) = (format!("{}*", self.network.port_prefix()), self.network.subnet());
         let gateway = subnet.gateway();
         writeln!(
             f,
             "  chain input {{\n    type filter hook input priority filter; policy accept;"
         )?;
-        writeln!(f, "    iifname != \"{bridge}\" accept")?;
+        writeln!(f, "    iifname != \"{ours}\" accept")?;
         writeln!(
             f,
             "    ct state established,related ct original ip daddr {subnet} accept"
@@ -156,7 +167,7 @@ impl Rules<'_> {
             "  chain forward {{\n    type filter hook forward priority filter; policy accept;"
         )?;
         if !self.closed.is_empty() {
-            writeln!(f, "    iifname @closed oifname @closed counter drop")?;
+            writeln!(f, "    iifname @{CLOSED_SET} oifname @{CLOSED_SET} counter drop")?;
         }
         writeln!(f, "    iifname \"{bridge}\" oifname \"{bridge}\" accept")?;
         writeln!(f, "    oifname \"{bridge}\" ct state established,related accept")?;

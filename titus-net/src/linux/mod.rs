@@ -1,0 +1,208 @@
+//! The data path of the Linux kernel: links and routes by netlink, rules by `nft`.
+
+use std::net::Ipv4Addr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+
+use self::links::{Link, Links};
+use self::netns::Inside;
+use crate::plan::{self, NetOp};
+use crate::{Datapath, Detached, Error, Found, Lease, Netns, Network};
+
+mod facts;
+mod inside;
+mod links;
+mod netns;
+mod nft;
+mod on_host;
+
+/// How long a detach waits for a link to end with its namespace before it removes it, which holds the kernel's
+/// network lock for some 20 ms.
+const LINGER: Duration = Duration::from_millis(200);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// A [`Datapath`] on the network namespace of the thread that makes it, usually the host's own.
+///
+/// Needs root (`CAP_NET_ADMIN` and `CAP_SYS_ADMIN`), the program `nft`, and a tokio runtime with I/O and time
+/// switched on. IPv6 is not offered: containers' IPv6 frames are dropped at their ports.
+#[derive(Debug)]
+pub struct NetlinkDatapath {
+    network: Network,
+    links: Links,
+    bridge: Mutex<Option<Link>>,
+}
+
+impl NetlinkDatapath {
+    /// Opens a netlink connection on the current runtime; changes nothing yet.
+    pub fn new(network: Network) -> Result<Self, Error> {
+        Ok(Self {
+            network,
+            links: Links::open()?,
+            bridge: Mutex::new(None),
+        })
+    }
+
+    /// What [`setup`](Datapath::setup) would do on this host now, for a dry run.
+    pub async fn plan_setup(&self) -> Result<Vec<NetOp>, Error> {
+        let facts = facts::gather(&self.network, &self.links).await?;
+        Ok(plan::plan_setup(&self.network, &facts))
+    }
+
+    /// The bridge that set-up made, looked up once.
+    async fn bridge(&self) -> Result<Link, Error> {
+        let known = self.remembered().clone();
+        if let Some(bridge) = known {
+            return Ok(bridge);
+        }
+        let name = self.network.bridge();
+        let Some(bridge) = self.links.find(&name).await? else {
+            return Err(Error::NotSetUp {
+                network: self.network.name().clone(),
+            });
+        };
+        facts::check_bridge(&self.network, &bridge)?;
+        *self.remembered() = Some(bridge.clone());
+        Ok(bridge)
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, Option<Link>> {
+        self.bridge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn wire(&self, lease: &Lease, ops: &[NetOp], bridge: &Link, inside: &Inside) -> Result<(), Error> {
+        for op in ops {
+            debug!(id = %lease.id, %op, "network operation");
+            match op {
+                NetOp::Veth { .. } => self.make_pair(lease, op, bridge, inside).await?,
+                op if op.is_inside() => inside::perform(&inside.links, op).await?,
+                op => on_host::perform(&self.links, op).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the pair, in place of what is left of an earlier one with the same address.
+    async fn make_pair(
+        &self,
+        lease: &Lease,
+        op: &NetOp,
+        bridge: &Link,
+        inside: &Inside,
+    ) -> Result<(), Error> {
+        if on_host::make_pair(&self.links, op, bridge, &inside.file).await? {
+            return Ok(());
+        }
+        self.drop_port(lease.address).await?;
+        if on_host::make_pair(&self.links, op, bridge, &inside.file).await? {
+            return Ok(());
+        }
+        let why = format!("it already has an interface {}", plan::CONTAINER_LINK);
+        Err(Error::Netns {
+            id: lease.id.clone(),
+            why,
+        })
+    }
+
+    async fn drop_port(&self, address: Ipv4Addr) -> Result<(), Error> {
+        for op in plan::plan_detach(&self.network, address).unwrap_or_default() {
+            on_host::perform(&self.links, &op).await?;
+        }
+        Ok(())
+    }
+
+    /// The links that are ports of this network, marked or not.
+    async fn ports(&self) -> Result<Vec<(Ipv4Addr, Link)>, Error> {
+        let links = self.links.all().await?.into_iter();
+        let port = |link: Link| {
+            self.network
+                .address_of_port(&link.name)
+                .map(|address| (address, link))
+        };
+        let mut ports: Vec<_> = links.filter_map(port).collect();
+        ports.sort_by_key(|(address, _)| *address);
+        Ok(ports)
+    }
+}
+
+#[async_trait]
+impl Datapath for NetlinkDatapath {
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    async fn setup(&self) -> Result<(), Error> {
+        for op in self.plan_setup().await? {
+            debug!(network = %self.network.name(), %op, "network operation");
+            on_host::perform(&self.links, &op).await?;
+        }
+        *self.remembered() = None;
+        self.bridge().await.map(drop)
+    }
+
+    async fn attach(&self, lease: &Lease, netns: &Netns) -> Result<(), Error> {
+        self.network.check(lease)?;
+        let bridge = self.bridge().await?;
+        let inside = netns::enter(&lease.id, netns).await?;
+        let ops = plan::plan_attach(&self.network, lease, bridge.mtu).unwrap_or_default();
+        let outcome = self.wire(lease, &ops, &bridge, &inside).await;
+        if outcome.is_err()
+            && let Err(error) = self.drop_port(lease.address).await
+        {
+            warn!(id = %lease.id, %error, "the link of a failed attachment stays until it is detached");
+        }
+        outcome
+    }
+
+    async fn detach(&self, address: Ipv4Addr) -> Result<Detached, Error> {
+        let Some(port) = self.network.port(address) else {
+            return Ok(Detached::Gone);
+        };
+        let deadline = Instant::now() + LINGER;
+        while self.links.find(&port).await?.is_some() {
+            if Instant::now() >= deadline {
+                self.drop_port(address).await?;
+                return Ok(Detached::Removed);
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok(Detached::Gone)
+    }
+
+    async fn list(&self) -> Result<Vec<Found>, Error> {
+        let id = |link: Link| link.alias.and_then(|alias| self.network.id_of_alias(&alias));
+        let ports = self.ports().await?.into_iter();
+        Ok(ports
+            .map(|(address, link)| Found {
+                address,
+                id: id(link),
+            })
+            .collect())
+    }
+
+    async fn teardown(&self) -> Result<(), Error> {
+        *self.remembered() = None;
+        if let Some(bridge) = self.links.find(&self.network.bridge()).await? {
+            facts::check_bridge(&self.network, &bridge)?;
+        }
+        let ports: Vec<_> = self
+            .ports()
+            .await?
+            .into_iter()
+            .map(|(_, link)| link.name)
+            .collect();
+        let close = facts::to_close(&self.network).await?;
+        let mut outcome = Ok(());
+        for op in plan::plan_teardown(&self.network, &ports, &close) {
+            debug!(network = %self.network.name(), %op, "network operation");
+            if let Err(error) = on_host::perform(&self.links, &op).await {
+                warn!(network = %self.network.name(), %op, %error, "teardown goes on after a failure");
+                outcome = outcome.and(Err(error));
+            }
+        }
+        outcome
+    }
+}
