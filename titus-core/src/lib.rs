@@ -7,6 +7,7 @@ pub mod change;
 pub mod host;
 pub mod id;
 pub mod job;
+pub mod reconcile;
 pub mod resources;
 pub mod rng;
 pub mod round;
