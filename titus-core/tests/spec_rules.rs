@@ -1,5 +1,7 @@
 //! Every rule of `JobSpec::parse`, one bad request each, with what a user is told.
 
+#![allow(clippy::unwrap_used, reason = "a test's way to fail")]
+
 use std::fmt::Write as _;
 
 use titus_core::spec::{

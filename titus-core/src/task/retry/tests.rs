@@ -101,9 +101,10 @@ fn told(job: &JobRecord, task: &TaskHot) -> String {
     let now = START + Millis(50);
     match decide(job, task, now, &mut rng()) {
         Retry::Replace { not_before, attempts } => {
-            let wait = not_before.map_or("at once".to_owned(), |at| {
-                format!("after {} s", at.since(now).0 / 1_000)
-            });
+            let wait = not_before.map_or_else(
+                || "at once".to_owned(),
+                |at| format!("after {} s", at.since(now).0 / 1_000),
+            );
             let Attempts {
                 resubmits,
                 system,
