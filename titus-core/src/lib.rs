@@ -6,6 +6,7 @@ pub mod agent;
 pub mod change;
 pub mod host;
 pub mod id;
+pub mod invariant;
 pub mod job;
 pub mod reconcile;
 pub mod resources;
