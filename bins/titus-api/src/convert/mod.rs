@@ -6,12 +6,14 @@ mod host;
 mod job;
 mod request;
 mod task;
+mod warning;
 
 pub use agent::{directive_from_wire, directive_to_wire, report_from_wire, report_to_wire};
 pub use host::{host_to_proto, resources};
 pub use job::{job_to_proto, millis};
 pub use request::{HOST_VOLUME, Received, descriptor_from_request, request_from_descriptor};
 pub use task::{TaskFacts, launch_stages, task_state, task_to_proto};
+pub use warning::warning_to_proto;
 
 use titus_core::spec::Violation;
 

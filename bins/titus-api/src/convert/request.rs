@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use titus_core::spec::{
     BackOffRetry, BatchRequest, Capacity, ConstraintsRequest, ContainerRequest, DelayedRetry, ImageRequest,
     ImmediateRetry, JobGroupInfo, JobRequest, OwnerRequest, ResourcesRequest, RetryRequest, Secret,
-    SecurityProfileRequest, ServiceProcesses, ServiceRequest, Violation, Violations, VolumeRequest,
+    SecurityProfileRequest, ServiceProcesses, ServiceRequest, Violation, Violations, VolumeRequest, Warning,
+    WarningKind,
 };
 
 use super::malformed;
@@ -21,7 +22,7 @@ pub struct Received {
     /// The request, to be checked by `JobSpec::parse`.
     pub request: JobRequest,
     /// Fields that were given and do nothing.
-    pub without_effect: Vec<&'static str>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Takes a descriptor as a client sends it.
@@ -33,7 +34,7 @@ pub fn request_from_descriptor(job: v3::JobDescriptor) -> Result<Received, Viola
     if !refused.is_empty() {
         return Err(Violations(refused));
     }
-    let without_effect = ignored_fields(&job);
+    let warnings = ignored_fields(&job);
     let (batch, service) = match job.job_spec {
         Some(v3::job_descriptor::JobSpec::Batch(batch)) => (Some(batch_request(batch)), None),
         Some(v3::job_descriptor::JobSpec::Service(service)) => (None, Some(service_request(service))),
@@ -51,10 +52,7 @@ pub fn request_from_descriptor(job: v3::JobDescriptor) -> Result<Received, Viola
         batch,
         service,
     };
-    Ok(Received {
-        request,
-        without_effect,
-    })
+    Ok(Received { request, warnings })
 }
 
 /// The descriptor of a request: what a client sends, and what it is shown back.
@@ -118,7 +116,7 @@ fn refused_fields(job: &v3::JobDescriptor) -> Vec<Violation> {
 }
 
 /// Fields that may be left aside without changing what a task sees.
-fn ignored_fields(job: &v3::JobDescriptor) -> Vec<&'static str> {
+fn ignored_fields(job: &v3::JobDescriptor) -> Vec<Warning> {
     use v3::job_descriptor::JobSpec;
     let soft = job.container.as_ref().and_then(|c| c.soft_constraints.as_ref());
     let (retry, migration) = match &job.job_spec {
@@ -142,10 +140,15 @@ fn ignored_fields(job: &v3::JobDescriptor) -> Vec<&'static str> {
         ("disruptionBudget", job.disruption_budget.is_some()),
         ("networkConfiguration", job.network_configuration.is_some()),
     ];
+    let warning = |field: &str| Warning {
+        kind: WarningKind::NoEffect,
+        field: field.to_owned(),
+        message: "is accepted and has no effect".to_owned(),
+    };
     given
         .into_iter()
         .filter(|(_, set)| *set)
-        .map(|(field, _)| field)
+        .map(|(field, _)| warning(field))
         .collect()
 }
 

@@ -32,7 +32,7 @@ const FULL: &str = r#"{
 fn what_a_client_sent_is_what_it_is_shown_back() {
     let sent = json(FULL);
     let received = request_from_descriptor(sent.clone()).unwrap();
-    assert_eq!(received.without_effect, Vec::<&str>::new());
+    assert_eq!(received.warnings, Vec::new());
     let volume = &received.request.container.volumes[0];
     assert_eq!(
         (volume.host_path.as_str(), volume.mount_path.as_str()),
@@ -125,8 +125,9 @@ fn what_does_nothing_is_said() {
             "disruptionBudget": {"selfManaged": {}}, "networkConfiguration": {"networkMode": "Ipv6Only"}}"#,
     ))
     .unwrap();
+    let fields: Vec<&str> = received.warnings.iter().map(|w| w.field.as_str()).collect();
     assert_eq!(
-        received.without_effect,
+        fields,
         [
             "container.softConstraints.expression",
             "retryPolicy.delayed.initialDelayMs",

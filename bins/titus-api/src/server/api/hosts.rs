@@ -1,0 +1,82 @@
+//! Hosts, as operators see them.
+
+use std::sync::Arc;
+
+use titus_core::id::{HostId, TaskId};
+
+use super::Api;
+use crate::convert::host_to_proto;
+use crate::server::context::CallContext;
+use crate::server::error::{ApiError, ErrorKind};
+use crate::v1;
+
+/// The most hosts on one page, and what is sent where no number is asked for.
+const MAX_PAGE: u32 = 1_000;
+
+impl Api {
+    /// A page of the hosts, by name; their tasks are counted and not listed.
+    ///
+    /// # Errors
+    /// A cursor that is not one of ours; a server that is not ready.
+    pub async fn list_hosts(
+        &self,
+        context: &CallContext,
+        request: &v1::ListHostsRequest,
+    ) -> Result<v1::ListHostsResponse, ApiError> {
+        let after = (!request.cursor.is_empty())
+            .then(|| host_id(&request.cursor))
+            .transpose()?;
+        let size = match request.page_size {
+            0 => MAX_PAGE,
+            asked => asked.min(MAX_PAGE),
+        };
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        self.fresh(context).await?;
+        let view = self.live().read();
+        let mut hosts: Vec<v1::Host> = view
+            .hosts_after(after)
+            .take(size + 1)
+            .map(|host| {
+                let tasks = ids(&view.tasks_on_host(host.spec.id));
+                v1::Host {
+                    task_ids: Vec::new(),
+                    ..host_to_proto(host, &tasks)
+                }
+            })
+            .collect();
+        let total = u32::try_from(view.hosts().count()).unwrap_or(u32::MAX);
+        drop(view);
+        let more = hosts.len() > size;
+        hosts.truncate(size);
+        let last = hosts.last().filter(|_| more);
+        Ok(v1::ListHostsResponse {
+            next_cursor: last.map_or_else(String::new, |host| host.id.clone()),
+            hosts,
+            total,
+        })
+    }
+
+    /// One host with its tasks.
+    ///
+    /// # Errors
+    /// A host that nobody knows; a server that is not ready.
+    pub async fn get_host(&self, context: &CallContext, id: &str) -> Result<v1::Host, ApiError> {
+        let id = host_id(id)?;
+        self.fresh(context).await?;
+        let view = self.live().read();
+        let host = view.host(id).map(Arc::clone);
+        let tasks = ids(&view.tasks_on_host(id));
+        drop(view);
+        let message = || format!("no host has the name {:?}", id.as_str());
+        let host = host.ok_or_else(|| ApiError::new(ErrorKind::HostNotFound, message()))?;
+        Ok(host_to_proto(&host, &tasks))
+    }
+}
+
+fn ids(tasks: &[titus_core::task::TaskHot]) -> Vec<TaskId> {
+    tasks.iter().map(|task| task.id).collect()
+}
+
+fn host_id(text: &str) -> Result<HostId, ApiError> {
+    HostId::new(text).map_err(|e| ApiError::invalid(e.to_string()))
+}
