@@ -261,6 +261,9 @@ const CONTAINER: &[Case] = &[
         profile.security_groups = vec![" sg-1".into(), "sg-".into(), "web".into()];
         profile.iam_role = "a b".into();
     }),
+    ("role with a line's end", |r| {
+        r.container.security_profile.iam_role = "a\nb".into();
+    }),
     ("too many groups", |r| {
         r.container.security_profile.security_groups = (0..7).map(|i| format!("sg-{i}")).collect();
     }),
@@ -463,9 +466,27 @@ fn a_parsed_job_is_what_was_asked_for() {
     );
     let resources = spec.resources();
     assert_eq!((resources.cpu_milli, resources.addresses), (1, 1));
-    assert_eq!(spec.launch().shm_mb, 64);
-    assert_eq!(spec.launch().application, "web");
     insta::assert_debug_snapshot!(spec.kind());
+}
+
+#[test]
+fn hosts_are_told_all_that_was_asked_for() {
+    let mut request = good();
+    let container = &mut request.container;
+    container.image.digest = format!("sha256:{}", "ab".repeat(32));
+    container.entry_point = vec!["/bin/run".into(), "-v".into()];
+    container.command = vec!["all".into()];
+    container.env.insert("KEY".into(), Secret::new("value"));
+    container.resources.gpu = 2;
+    container.volumes = vec![VolumeRequest {
+        host_path: "/srv".into(),
+        mount_path: "/data".into(),
+    }];
+    let key = "titusParameter.agent.killWaitSeconds";
+    container.attributes.insert(key.into(), "25".into());
+    let (spec, _) = JobSpec::parse(request, &Limits::titus()).unwrap();
+    assert_eq!(spec.launch().env["KEY"].expose(), "value");
+    insta::assert_debug_snapshot!(spec.launch());
 }
 
 #[test]
