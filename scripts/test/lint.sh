@@ -25,6 +25,7 @@ check "habits" scripts/habits.sh
 if have "scripts" shellcheck; then
     check "scripts" shellcheck -x test quickstart bench .ci/run scripts/*.sh scripts/test/*.sh
 fi
+tests "the checks" scripts/test_lib.sh
 if have "the walks' runner" python3; then
     tests "the walks' runner" python3 -m unittest discover -v -s scripts -p "test_*.py"
 fi
