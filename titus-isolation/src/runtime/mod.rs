@@ -1,5 +1,8 @@
 //! The seam between an agent and whatever runs containers: [`ContainerRuntime`].
 
+#[cfg(feature = "sandbox")]
+pub(crate) mod sandbox;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;

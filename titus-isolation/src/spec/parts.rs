@@ -11,19 +11,9 @@ pub enum RootFs {
     ///
     /// All must lie in one folder (the layer store): it is mounted once, whatever the number of layers.
     Layers(Vec<PathBuf>),
-    /// The root file system of the host, without what is mounted on it, under the rights of a nobody:
-    /// programs run, `/etc/shadow`, `/root` and keys stay closed, homes, temporary and state folders are hidden.
-    Host {
-        /// Further absolute paths to hide.
-        hide: Vec<PathBuf>,
-    },
-}
-
-impl RootFs {
-    /// The host's own root file system, with nothing hidden beyond the defaults.
-    pub fn host() -> Self {
-        Self::Host { hide: Vec::new() }
-    }
+    /// The root file system of the host, without what is mounted on it, under the rights of a nobody: programs
+    /// run, `/etc/shadow`, `/root` and keys stay closed, homes, temporary files and our own state are hidden.
+    Host,
 }
 
 /// One environment variable. Its value may be a secret: it never appears in `Debug`, errors or traces.
