@@ -48,6 +48,7 @@ impl Embedded {
             limits: Limits::default(),
             clock: None,
             cache_bytes: 16 << 20,
+            buffer_bytes: 16 << 20,
         }
     }
 
@@ -85,6 +86,7 @@ pub struct EmbeddedBuilder {
     limits: Limits,
     clock: Option<Arc<dyn Clock>>,
     cache_bytes: u64,
+    buffer_bytes: u64,
 }
 
 impl EmbeddedBuilder {
@@ -109,6 +111,13 @@ impl EmbeddedBuilder {
         self
     }
 
+    /// How many bytes of new values it gathers in memory before they go from the journal into tables; 16 MiB by default.
+    #[must_use]
+    pub const fn buffer_bytes(mut self, bytes: u64) -> Self {
+        self.buffer_bytes = bytes;
+        self
+    }
+
     /// Opens the store; see [`Embedded::open`].
     ///
     /// # Errors
@@ -121,9 +130,8 @@ impl EmbeddedBuilder {
             .worker_threads(2)
             .open()
             .map_err(fail)?;
-        let data = db
-            .keyspace("data", KeyspaceCreateOptions::default)
-            .map_err(fail)?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(self.buffer_bytes);
+        let data = db.keyspace("data", options).map_err(fail)?;
         let meta = db
             .keyspace("meta", KeyspaceCreateOptions::default)
             .map_err(fail)?;
