@@ -4,6 +4,7 @@
 
 pub mod backend;
 pub mod clock;
+pub mod cluster;
 pub mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -3,6 +3,8 @@
 //! The writer is this same test binary, started again as [`writer_process`]; it reports each acknowledged transaction on
 //! its standard output. `TITUS_KILLS` sets how often it is killed, `TITUS_SEED` when.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -206,6 +208,21 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
     txn.commit().await.unwrap();
     let told = BTreeMap::from([(1, acknowledged[&1])]);
     assert!(check(&kv, &told).await.is_err());
+}
+
+#[test]
+fn the_store_of_another_process_is_refused_by_its_pid() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = start_writer(dir.path());
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    let writes = output.any(|line| line.unwrap().starts_with("ACK"));
+    let refused = Embedded::open(dir.path());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(writes);
+    let source = refused.unwrap_err();
+    let source = std::error::Error::source(&source).unwrap().to_string();
+    assert!(source.contains(&format!("process {}", child.id())), "{source}");
 }
 
 #[tokio::test]

@@ -2,10 +2,10 @@
 
 use titus_core::time::Millis;
 
-use super::{Keys, Outcome, Subject, ensure, put, read};
-use crate::error::{Conflict, Error};
+use super::{Keys, Outcome, Stop, Subject, ensure, put, read};
+use crate::error::Error;
 use crate::key::Key;
-use crate::kv::{Entry, KeyRange, Read, Txn, Version};
+use crate::kv::{Entry, KeyRange, Read, Txn};
 use crate::limits::{MAX_KEY, MAX_TRANSACTION, MAX_VALUE};
 
 pub(super) async fn own_writes_are_read(subject: &Subject, keys: &Keys) -> Outcome {
@@ -108,10 +108,11 @@ pub(super) async fn limits_hold(subject: &Subject, keys: &Keys) -> Outcome {
     let large: Vec<(&[u8], &[u8])> = many.iter().map(|key| (&key[..], &value[..])).collect();
     expect_size(subject, &large, Some("transaction")).await?;
     let txn = subject.kv.begin().await?;
-    let long = txn.get(&key_of(MAX_KEY + 1), Read::Snapshot).await;
-    ensure(matches!(long, Err(Error::TooLarge { what: "key", .. })), || {
-        format!("reading a key over the limit: {long:?}")
-    })
+    match txn.get(&key_of(MAX_KEY + 1), Read::Snapshot).await {
+        Err(Error::TooLarge { what: "key", .. }) => Ok(()),
+        Err(error @ Error::Backend { .. }) => Err(error.into()),
+        other => Err(Stop::Broken(format!("reading a key over the limit: {other:?}"))),
+    }
 }
 
 /// Commits these entries and expects the limit named, or none.
@@ -136,23 +137,28 @@ pub(super) async fn old_transactions_end(subject: &Subject, keys: &Keys) -> Outc
     let (a, b) = (keys.key("a"), keys.key("b"));
     put(subject, &[(&a, "a")]).await?;
     let mut reader = subject.kv.begin().await?;
-    let mut writer = subject.kv.begin().await?;
-    read(&*reader, &a).await?;
-    read(&*writer, &a).await?;
-    put(subject, &[(&b, "b")]).await?;
+    let mut quiet = subject.kv.begin().await?;
+    let mut busy = subject.kv.begin().await?;
+    for txn in [&mut reader, &mut quiet, &mut busy] {
+        read(&**txn, &a).await?;
+        txn.set(&b, b"x");
+    }
     (subject.pass)(Millis(5_500)).await;
-    put(subject, &[(&b, "c")]).await?;
-    reader.set(&b, b"x");
-    writer.set(&b, b"x");
-    let late: Result<Option<_>, Error> = reader.get(&a, Read::Snapshot).await;
-    ensure(is_too_old(&late), || format!("a read after 5.5 s: {late:?}"))?;
-    let late: Result<Version, Error> = writer.commit().await;
-    ensure(is_too_old(&late), || format!("a commit after 5.5 s: {late:?}"))
+    ensure_too_old(reader.get(&a, Read::Snapshot).await, "a read")?;
+    ensure_too_old(quiet.commit().await, "a commit")?;
+    put(subject, &[(&b, "b")]).await?;
+    ensure_too_old(busy.commit().await, "a commit behind another")
 }
 
-/// Too old, or an outcome of chance that the caller cannot tell from it.
-const fn is_too_old<T>(outcome: &Result<T, Error>) -> bool {
-    matches!(outcome, Err(Error::Conflict(Conflict::TooOld)))
+/// Requires a conflict: the transaction is older than 5 s.
+fn ensure_too_old<T: std::fmt::Debug>(outcome: Result<T, Error>, what: &str) -> Outcome {
+    match outcome {
+        Err(Error::Conflict(_)) => Ok(()),
+        Ok(done) => Err(Stop::Broken(format!(
+            "{what} after 5.5 s succeeded with {done:?}"
+        ))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The values under the case's keys.
