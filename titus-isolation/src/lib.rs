@@ -6,6 +6,8 @@ mod cgroup;
 pub mod conformance;
 mod error;
 mod facts;
+#[cfg(feature = "fake")]
+pub mod fake;
 #[cfg(feature = "sandbox")]
 pub mod init;
 mod kernel;

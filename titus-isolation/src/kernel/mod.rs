@@ -84,6 +84,21 @@ pub enum KernelOp {
 }
 
 impl KernelOp {
+    /// The file or folder it changes.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::EnsureDir { path, .. }
+            | Self::MakeDir { path, .. }
+            | Self::MakeCgroup { path }
+            | Self::WriteFile { path, .. }
+            | Self::Set { path, .. }
+            | Self::SetIfThere { path, .. }
+            | Self::RemoveCgroup { path }
+            | Self::RemoveTree { path }
+            | Self::RemoveFile { path } => path,
+        }
+    }
+
     /// What takes this change back; `None` where nothing is left to take back once its folder is removed.
     pub fn inverse(&self) -> Option<Self> {
         match self {

@@ -22,7 +22,7 @@ pub use sandbox::{ProcessPlan, SandboxPlan};
 /// use titus_isolation::{HostFacts, LogConfig, RootFs, SandboxId, SandboxSpec, plan};
 ///
 /// let id = SandboxId::new("demo")?;
-/// let mut spec = SandboxSpec::new(id, RootFs::host(), ["/bin/true"], LogConfig::new("/var/log/demo"));
+/// let mut spec = SandboxSpec::new(id, RootFs::Host, ["/bin/true"], LogConfig::new("/var/log/demo"));
 /// spec.resources.memory_bytes = Some(64 << 20);
 /// let plan = plan(&spec, &HostFacts::complete("/var/lib/titus"))?;
 /// assert!(plan.to_string().contains("set /sys/fs/cgroup/titus/demo/memory.max = \"67108864\""));
