@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod controller;
 pub mod error;
 #[cfg(feature = "fault")]
 pub mod fault;
