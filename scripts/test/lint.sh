@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Form: formatting, lints over the features, docs, dependencies, budgets, scripts.
-check "format" cargo fmt --all --check
+check "format" cargo fmt --all --check -- --color never
 
 lint() { check "clippy $*" cargo clippy -p "$@" -- -D warnings; }
 
