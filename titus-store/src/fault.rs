@@ -200,3 +200,69 @@ impl Txn for FaultTxn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::MemKv;
+
+    async fn put(kv: &impl Kv, key: &[u8]) -> Result<Version> {
+        let mut txn = kv.begin().await?;
+        txn.set(key, b"x");
+        txn.commit().await
+    }
+
+    async fn has(kv: &impl Kv, key: &[u8]) -> bool {
+        let txn = kv.begin().await.unwrap();
+        txn.get(key, Read::Snapshot).await.unwrap().is_some()
+    }
+
+    const ALWAYS: u64 = 1_000;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_fault_does_what_it_says() {
+        let mem = MemKv::new();
+        let kv = FaultKv::new(mem.clone(), FaultPlan::default(), 1);
+        put(&kv, b"plain").await.unwrap();
+        assert_eq!(kv.injected(), 0);
+
+        let none = FaultPlan::default();
+        kv.set_plan(FaultPlan {
+            unknown_landed: ALWAYS,
+            ..none
+        });
+        assert!(matches!(put(&kv, b"landed").await, Err(Error::Unknown)));
+        assert!(has(&mem, b"landed").await);
+        kv.set_plan(FaultPlan {
+            unknown_lost: ALWAYS,
+            ..none
+        });
+        assert!(matches!(put(&kv, b"lost").await, Err(Error::Unknown)));
+        assert!(!has(&mem, b"lost").await);
+        kv.set_plan(FaultPlan {
+            conflict: ALWAYS,
+            ..none
+        });
+        assert!(matches!(put(&kv, b"conflict").await, Err(Error::Conflict(_))));
+        assert!(!has(&mem, b"conflict").await);
+        kv.begin().await.unwrap().commit().await.unwrap();
+
+        kv.set_plan(FaultPlan {
+            backend: ALWAYS,
+            ..none
+        });
+        assert!(matches!(kv.version().await, Err(Error::Backend { .. })));
+        assert!(kv.begin().await.is_err());
+        let delay = Millis(2_000);
+        kv.set_plan(FaultPlan {
+            slow: ALWAYS,
+            delay,
+            ..none
+        });
+        let before = tokio::time::Instant::now();
+        kv.version().await.unwrap();
+        assert_eq!(before.elapsed(), delay.as_duration());
+        kv.set_plan(none);
+        assert!(has(&kv, b"plain").await);
+    }
+}
