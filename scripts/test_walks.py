@@ -4,6 +4,7 @@ import io
 import os
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 import walk_shell
@@ -137,6 +138,13 @@ class Reporting(unittest.TestCase):
             with page_file(text) as path, contextlib.redirect_stdout(io.StringIO()) as out:
                 self.assertEqual(walks.main([str(path)]), code)
             self.assertIn(closing, out.getvalue())
+
+    def test_a_page_that_needs_root_says_so_without_it(self):
+        text = "<!-- needs: root -->\n" + console("$ false")
+        with page_file(text) as path, contextlib.redirect_stdout(io.StringIO()) as out, \
+                unittest.mock.patch("os.geteuid", return_value=1000):
+            self.assertEqual(walks.main([str(path)]), 0)
+        self.assertIn("test page ... ignored, needs root", out.getvalue())
 
 
 def console(*lines, before=""):
