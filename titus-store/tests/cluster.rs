@@ -1,5 +1,7 @@
 //! The cluster layer and its controllers over a memory store that answers one commit in a hundred with "unknown".
 
+#![allow(clippy::unwrap_used, clippy::future_not_send, reason = "tests on one thread")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
