@@ -187,6 +187,14 @@ impl Criteria {
         self.task_ids.is_some() || self.task_states.is_some() || self.reasons.is_some()
     }
 
+    /// True when the criteria name this state of tasks.
+    #[must_use]
+    pub fn asks_for_state(&self, state: TaskState) -> bool {
+        self.task_states
+            .as_ref()
+            .is_some_and(|states| states.contains(&state))
+    }
+
     /// The jobs that alone can match, where the query names them.
     #[must_use]
     pub const fn job_ids(&self) -> Option<&BTreeSet<JobId>> {

@@ -49,7 +49,7 @@ fn details(error: &ApiError) -> ErrorDetails {
 }
 
 /// Header values are visible ASCII: anything else becomes `?`.
-fn ascii(text: &str) -> String {
+pub(crate) fn ascii(text: &str) -> String {
     text.chars()
         .map(|c| if matches!(c, ' '..='~') { c } else { '?' })
         .collect()

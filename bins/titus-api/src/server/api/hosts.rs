@@ -31,28 +31,22 @@ impl Api {
             asked => asked.min(MAX_PAGE),
         };
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        self.fresh(context).await?;
-        let view = self.live().read();
-        let mut hosts: Vec<v1::Host> = view
-            .hosts_after(after)
-            .take(size + 1)
-            .map(|host| {
-                let tasks = ids(&view.tasks_on_host(host.spec.id));
-                v1::Host {
-                    task_ids: Vec::new(),
-                    ..host_to_proto(host, &tasks)
-                }
-            })
-            .collect();
-        let total = u32::try_from(view.hosts().count()).unwrap_or(u32::MAX);
-        drop(view);
+        let warm = self.fresh(context).await?;
+        let (mut hosts, total) = warm.with(|view| {
+            let page = view.hosts_after(after).take(size + 1);
+            let hosts = page.map(|host| v1::Host {
+                task_ids: Vec::new(),
+                ..host_to_proto(host, &ids(&view.tasks_on_host(host.spec.id)))
+            });
+            (hosts.collect::<Vec<_>>(), view.hosts().count())
+        });
         let more = hosts.len() > size;
         hosts.truncate(size);
         let last = hosts.last().filter(|_| more);
         Ok(v1::ListHostsResponse {
             next_cursor: last.map_or_else(String::new, |host| host.id.clone()),
             hosts,
-            total,
+            total: u32::try_from(total).unwrap_or(u32::MAX),
         })
     }
 
@@ -62,11 +56,8 @@ impl Api {
     /// A host that nobody knows; a server that is not ready.
     pub async fn get_host(&self, context: &CallContext, id: &str) -> Result<v1::Host, ApiError> {
         let id = host_id(id)?;
-        self.fresh(context).await?;
-        let view = self.live().read();
-        let host = view.host(id).map(Arc::clone);
-        let tasks = ids(&view.tasks_on_host(id));
-        drop(view);
+        let warm = self.fresh(context).await?;
+        let (host, tasks) = warm.with(|view| (view.host(id).map(Arc::clone), ids(&view.tasks_on_host(id))));
         let message = || format!("no host has the name {:?}", id.as_str());
         let host = host.ok_or_else(|| ApiError::new(ErrorKind::HostNotFound, message()))?;
         Ok(host_to_proto(&host, &tasks))

@@ -1,9 +1,11 @@
 //! Logs, launch stages, and why a task waits.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
+use titus_core::schedule::PlacementReport;
 use titus_core::spec::{JobSpec, WarningKind};
 use titus_core::task::TaskState;
+use titus_store::controller::WarmView;
 use tokio::sync::mpsc;
 
 use super::Api;
@@ -35,7 +37,7 @@ impl Api {
             Ok(v1::LogStream::Stdout | v1::LogStream::Unspecified) => LogStream::Stdout,
             Err(_) => return Err(ApiError::invalid("stream must be STDOUT or STDERR")),
         };
-        let known = self.task_named(context, &request.task_id).await?;
+        let (_, known) = self.task_named(context, &request.task_id).await?;
         if known.hot.host.is_none() {
             let message = format!("task {} has not run on any host: it has no logs", known.hot.id);
             return Err(ApiError::new(ErrorKind::TaskNotFound, message));
@@ -84,7 +86,7 @@ impl Api {
         context: &CallContext,
         task: &str,
     ) -> Result<v1::LaunchStages, ApiError> {
-        Ok(launch_stages(&self.task_named(context, task).await?.hot))
+        Ok(launch_stages(&self.task_named(context, task).await?.1.hot))
     }
 
     /// Why a task waits, or that it does not.
@@ -96,7 +98,7 @@ impl Api {
         context: &CallContext,
         task: &str,
     ) -> Result<v1::PlacementExplanation, ApiError> {
-        let known = self.task_named(context, task).await?;
+        let (warm, known) = self.task_named(context, task).await?;
         let mut answer = v1::PlacementExplanation {
             task_id: known.hot.id.to_string(),
             host_id: known.hot.host.map_or_else(String::new, |host| host.to_string()),
@@ -108,24 +110,41 @@ impl Api {
         }
         answer.waiting_since_ms = known.hot.times.queued.map_or(0, millis);
         answer.not_before_ms = known.hot.not_before.map_or(0, millis);
-        self.queue_place(&known, &mut answer);
+        self.queue_place(&warm, &known, &mut answer);
+        let waiting = self
+            .parts
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&known.job.id)
+            .cloned();
+        answer.summary = match &waiting {
+            Some(waiting) => {
+                report_to(&waiting.report, &mut answer);
+                let place = place_summary(&answer);
+                format!("The task found no host: {}.{place}", waiting.report)
+            }
+            None if known.hot.not_before.is_some_and(|at| at > self.parts.clock.now()) => {
+                "The task replaces one that failed, and waits for its back-off to pass.".to_owned()
+            }
+            None => format!("The task has not been looked at yet.{}", place_summary(&answer)),
+        };
         Ok(answer)
     }
 
     /// Its place among the tasks of its group and shard that may be placed now.
-    fn queue_place(&self, known: &Known, answer: &mut v1::PlacementExplanation) {
+    fn queue_place(&self, warm: &WarmView, known: &Known, answer: &mut v1::PlacementExplanation) {
         let (shard, group) = (known.job.spec.shard(), known.job.spec.capacity_group());
-        let view = self.live().read();
         let now = self.parts.clock.now();
-        let waiting = view
-            .pending(|s| s == shard, now)
-            .filter(|t| t.job.spec.capacity_group() == group);
-        for task in waiting {
-            answer.queue_length += 1;
-            if task.task == known.hot.id {
-                answer.queue_position = answer.queue_length;
+        warm.with(|view| {
+            let waiting = view.pending(|s| s == shard, now);
+            for task in waiting.filter(|task| task.job.spec.capacity_group() == group) {
+                answer.queue_length += 1;
+                if task.task == known.hot.id {
+                    answer.queue_position = answer.queue_length;
+                }
             }
-        }
+        });
     }
 
     /// What of an accepted job has no effect.
@@ -134,9 +153,11 @@ impl Api {
     /// A job that nobody knows; a server that is not ready.
     pub async fn job_warnings(&self, context: &CallContext, job: &str) -> Result<v1::Warnings, ApiError> {
         let id = job_id(job)?;
-        self.fresh(context).await?;
-        let job = self.live().read().job(id).map(Arc::clone);
-        let job = job.ok_or_else(|| ApiError::no_job(&id.to_string()))?;
+        let warm = self.fresh(context).await?;
+        let job = self
+            .job_record(&warm, id)
+            .await?
+            .ok_or_else(|| ApiError::no_job(&id.to_string()))?;
         let again = JobSpec::parse(job.spec.request().clone(), &self.parts.limits);
         let found = again.map_or_else(|_| Vec::new(), |(_, warnings)| warnings);
         let lasting = found
@@ -145,6 +166,32 @@ impl Api {
         Ok(v1::Warnings {
             warnings: lasting.map(warning_to_proto).collect(),
         })
+    }
+}
+
+/// The counts of the planner's last look: with the feasible hosts they add up to all that it saw.
+fn report_to(report: &PlacementReport, answer: &mut v1::PlacementExplanation) {
+    let refused: u64 = report.rejections.iter().map(|rejection| rejection.hosts).sum();
+    answer.hosts_seen = report.hosts;
+    answer.feasible_hosts = report.hosts.saturating_sub(refused);
+    answer.looked_ms = millis(report.at);
+    answer.rejections = report
+        .rejections
+        .iter()
+        .map(|rejection| v1::Rejection {
+            filter: rejection.filter.clone(),
+            reason: rejection.reason.clone(),
+            hosts: rejection.hosts,
+            asked: rejection.asked,
+            best: rejection.best,
+        })
+        .collect();
+}
+
+fn place_summary(answer: &v1::PlacementExplanation) -> String {
+    match answer.queue_position {
+        0 => String::new(),
+        place => format!(" Queue position {place} of {}.", answer.queue_length),
     }
 }
 

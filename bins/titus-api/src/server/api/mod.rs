@@ -1,26 +1,37 @@
 //! The operations, once: gRPC and REST only carry them.
 
+mod events;
 mod find;
 mod hosts;
 mod insight;
 mod observe;
 mod status;
+mod write;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use titus_core::id::JobId;
+use titus_core::rng::Rng;
 use titus_core::spec::Limits;
 use titus_core::time::Timestamp;
 use titus_store::clock::Clock;
+use titus_store::cluster::Cluster;
+use titus_store::controller::{Waiting, WarmView};
 
 pub use insight::LogStreamer;
 pub use observe::Observed;
+pub use write::Reply;
+
+pub(crate) use write::unoffered;
 
 use super::context::{CallContext, REVISION_HEADER};
 use super::error::{ApiError, ErrorKind};
 use super::live::Live;
 use super::logs::LogSource;
+use write::store_failed;
 
 /// How long a read waits for the revision that it must see.
 const READ_WAIT: Duration = Duration::from_secs(1);
@@ -43,14 +54,20 @@ pub struct About {
 /// What the operations work on.
 #[derive(Debug, Clone)]
 pub struct Parts {
+    /// What is stored.
+    pub cluster: Cluster,
     /// The warm view.
     pub live: Arc<Live>,
+    /// Why jobs wait, from the controller that places them.
+    pub waiting: Arc<Mutex<BTreeMap<JobId, Waiting>>>,
     /// Where logs are read.
     pub logs: Arc<dyn LogSource>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// How much a job may ask for.
     pub limits: Limits,
+    /// Where new ids come from: seeded by the process, so that no two processes make the same.
+    pub ids: Rng,
     /// What the server says about itself.
     pub about: About,
 }
@@ -58,6 +75,7 @@ pub struct Parts {
 /// Every operation of every service.
 pub struct Api {
     parts: Parts,
+    rng: Mutex<Rng>,
     started: Timestamp,
     started_elapsed: Duration,
 }
@@ -68,6 +86,7 @@ impl Api {
     pub fn new(parts: Parts) -> Self {
         let (started, started_elapsed) = (parts.clock.now(), parts.clock.elapsed());
         Self {
+            rng: Mutex::new(parts.ids.clone()),
             parts,
             started,
             started_elapsed,
@@ -80,22 +99,23 @@ impl Api {
         &self.parts.live
     }
 
-    /// Holds a read until the view is warm and includes what the caller has seen already.
-    async fn fresh(&self, context: &CallContext) -> Result<(), ApiError> {
-        if !self.live().reached().warm {
-            return Err(ApiError::new(
-                ErrorKind::NotReady,
-                "the server is reading the cluster's state: try again",
-            ));
-        }
+    /// The view, once it includes what the caller has seen already.
+    async fn fresh(&self, context: &CallContext) -> Result<Arc<WarmView>, ApiError> {
+        let warm = self.live().warm()?;
         let Some(version) = context.min_revision else {
-            return Ok(());
+            return Ok(warm);
         };
-        if self.live().wait_for(version, READ_WAIT).await {
-            return Ok(());
+        let behind = || {
+            let message = format!("reads have not reached {REVISION_HEADER} {version} yet: try again");
+            ApiError::new(ErrorKind::NotReady, message)
+        };
+        if self.parts.cluster.version().await.map_err(|e| store_failed(&e))? < version {
+            return Err(behind());
         }
-        let message = format!("reads have not reached {REVISION_HEADER} {version} yet: try again");
-        Err(ApiError::new(ErrorKind::NotReady, message))
+        match tokio::time::timeout(READ_WAIT, warm.catch_up(version)).await {
+            Ok(caught_up) => caught_up.map_err(|e| store_failed(&e)).map(|()| warm),
+            Err(_) => Err(behind()),
+        }
     }
 }
 

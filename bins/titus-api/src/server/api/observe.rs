@@ -10,17 +10,17 @@ use titus_core::change::Change;
 use titus_core::id::{JobId, TaskId};
 use titus_core::job::{JobRecord, JobState};
 use titus_core::task::TaskHot;
-use tokio::sync::broadcast::{self, error::RecvError};
+use titus_store::controller::{ViewChange, WarmView};
+use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 use tokio::sync::mpsc;
 
 use super::Api;
-use super::find::{Known, job_id, job_matches, masked};
+use super::find::{Known, candidates, job_id, job_matches, masked, with_host};
 use crate::convert::{job_to_proto, millis};
 use crate::server::context::CallContext;
 use crate::server::criteria::Criteria;
 use crate::server::error::{ApiError, ErrorKind};
 use crate::server::fields::FieldMask;
-use crate::server::live::{Batch, Seen};
 use crate::v3;
 use crate::v3::job_change_notification::{JobUpdate, Notification, SnapshotEnd, TaskUpdate};
 
@@ -37,23 +37,24 @@ impl Api {
     /// Observes one job and its tasks; the stream ends after the job has finished.
     ///
     /// # Errors
-    /// An id that is none, a job that nobody knows, a server that is not ready.
+    /// An id that is none, a job that is not active, a server that is not ready.
     pub async fn observe_job(
         self: &Arc<Self>,
         context: &CallContext,
         id: &str,
     ) -> Result<mpsc::Receiver<Observed>, ApiError> {
         let id = job_id(id)?;
-        self.fresh(context).await?;
-        if self.live().read().job(id).is_none() {
+        let warm = self.fresh(context).await?;
+        if !warm.with(|view| view.job(id).is_some()) {
             return Err(ApiError::no_job(&id.to_string()));
         }
         let only = BTreeMap::from([("jobIds".to_owned(), id.to_string())]);
-        Ok(self.start(Observer {
+        let observer = Observer {
             criteria: Criteria::parse(&only)?,
             until_finished: Some(id),
             ..Observer::default()
-        }))
+        };
+        Ok(self.start(warm, observer))
     }
 
     /// Observes every job and task that matches.
@@ -65,23 +66,23 @@ impl Api {
         context: &CallContext,
         query: v3::ObserveJobsQuery,
     ) -> Result<mpsc::Receiver<Observed>, ApiError> {
-        let criteria = Criteria::parse(&query.filtering_criteria)?;
-        self.fresh(context).await?;
-        Ok(self.start(Observer {
-            criteria,
+        let observer = Observer {
+            criteria: Criteria::parse(&query.filtering_criteria)?,
             job_fields: FieldMask::new("com.netflix.titus.Job", &query.job_fields),
             task_fields: FieldMask::new("com.netflix.titus.Task", &query.task_fields),
             until_finished: None,
-        }))
+        };
+        let warm = self.fresh(context).await?;
+        Ok(self.start(warm, observer))
     }
 
-    fn start(self: &Arc<Self>, observer: Observer) -> mpsc::Receiver<Observed> {
+    fn start(self: &Arc<Self>, warm: Arc<WarmView>, observer: Observer) -> mpsc::Receiver<Observed> {
         let (to, stream) = mpsc::channel(BUFFER);
-        let changes = self.live().watch();
+        let changes = warm.observe();
         let api = Arc::clone(self);
         tokio::spawn(async move {
             let sink = Sink { api, to };
-            if let Err(Stop::With(error)) = observer.run(&sink, changes).await {
+            if let Err(Stop::With(error)) = observer.run(warm, &sink, changes).await {
                 // A client that has gone does not need to be told.
                 let _ = sink.to.send(Err(error)).await;
             }
@@ -120,82 +121,80 @@ impl Sink {
 }
 
 impl Observer {
-    async fn run(&self, sink: &Sink, mut changes: broadcast::Receiver<Arc<Batch>>) -> Result<(), Stop> {
-        let (read_up_to, over) = self.snapshot(sink).await?;
+    async fn run(
+        &self,
+        warm: Arc<WarmView>,
+        sink: &Sink,
+        mut changes: broadcast::Receiver<ViewChange>,
+    ) -> Result<(), Stop> {
+        let over = self.snapshot(&warm, sink).await?;
+        // Changes are sent under the view's lock: what is in the queue now may be in the snapshot, the rest is not.
+        let meanwhile = warm.with(|_| changes.len());
         sink.send(Notification::SnapshotEnd(SnapshotEnd {})).await?;
         if over {
             return Ok(());
         }
-        let (meanwhile, first) = overlap(&mut changes, read_up_to)?;
-        for seen in meanwhile
-            .iter()
-            .chain(first.iter().flat_map(|batch| &batch.changes))
-        {
-            if self.send_change(sink, seen).await? {
+        for change in overlap(&mut changes, meanwhile)? {
+            if self.send_change(&warm, sink, &change).await? {
                 return Ok(());
             }
         }
+        // Not to keep a view that was replaced: its end closes the changes.
+        let view = Arc::downgrade(&warm);
+        drop(warm);
         loop {
-            let batch = tokio::select! {
-                batch = changes.recv() => batch,
+            let change = tokio::select! {
+                change = changes.recv() => change.map_err(|e| ended(&e))?,
                 () = sink.to.closed() => return Err(Stop::ClientGone),
             };
-            for seen in &batch.map_err(|e| ended(&e))?.changes {
-                if self.send_change(sink, seen).await? {
-                    return Ok(());
-                }
+            let warm = view.upgrade().ok_or_else(|| ended(&RecvError::Closed))?;
+            if self.send_change(&warm, sink, &change.change).await? {
+                return Ok(());
             }
         }
     }
 
-    /// Sends every match. Answers up to which batch the view was surely read, and whether the one job that is
-    /// observed is over.
-    async fn snapshot(&self, sink: &Sink) -> Result<(u64, bool), Stop> {
-        let jobs = sink.api.candidates(&self.criteria);
-        let over =
-            self.until_finished.is_some() && jobs.iter().all(|job| job.status.state == JobState::Finished);
+    /// Sends every match; true when the one job that is observed is over.
+    async fn snapshot(&self, warm: &WarmView, sink: &Sink) -> Result<bool, Stop> {
+        let jobs = candidates(warm, &self.criteria);
         for job in &jobs {
-            let matches = job_matches(&sink.api.live().read(), &self.criteria, job);
-            if matches {
+            if warm.with(|view| job_matches(view, &self.criteria, job)) {
                 sink.send(self.show_job(job)).await?;
             }
         }
         for job in jobs.iter().filter(|job| self.criteria.job(job)) {
-            for ids in self.tasks_of(sink, job.id).chunks(CHUNK) {
-                for known in sink.api.known_tasks(ids) {
+            for ids in self.tasks_of(warm, job.id).chunks(CHUNK) {
+                for known in known_tasks(warm, ids) {
                     sink.send(self.show_task(sink, &known)).await?;
                 }
             }
         }
-        let view = sink.api.live().read();
-        let sequence = sink.api.live().reached().sequence;
-        drop(view);
-        Ok((sequence, over))
+        Ok(self.until_finished.is_some() && jobs.iter().all(|job| job.status.state == JobState::Finished))
     }
 
-    fn tasks_of(&self, sink: &Sink, job: JobId) -> Vec<TaskId> {
-        let view = sink.api.live().read();
-        let tasks = view.tasks_of_job(job);
-        tasks
-            .filter(|task| self.criteria.task(task))
-            .map(|task| task.id)
-            .collect()
+    fn tasks_of(&self, warm: &WarmView, job: JobId) -> Vec<TaskId> {
+        warm.with(|view| {
+            let tasks = view.tasks_of_job(job);
+            tasks
+                .filter(|task| self.criteria.task(task))
+                .map(|task| task.id)
+                .collect()
+        })
     }
 
     /// Sends a change that matches; true when the stream is over with it.
-    async fn send_change(&self, sink: &Sink, seen: &Seen) -> Result<bool, Stop> {
-        match &seen.change {
+    async fn send_change(&self, warm: &WarmView, sink: &Sink, change: &Change) -> Result<bool, Stop> {
+        match change {
             Change::Job(job) => {
-                let matches = job_matches(&sink.api.live().read(), &self.criteria, job);
-                if matches {
+                if warm.with(|view| job_matches(view, &self.criteria, job)) {
                     sink.send(self.show_job(job)).await?;
                 }
                 Ok(self.until_finished == Some(job.id) && job.status.state == JobState::Finished)
             }
             Change::JobGone(id) => Ok(self.until_finished == Some(*id)),
-            Change::Task(task) => {
-                if let Some(job) = self.job_of(seen, task) {
-                    let known = sink.api.with_host(*task, job);
+            Change::Task(task) if self.criteria.task(task) => {
+                if let Some(job) = self.job_of(warm, sink, task).await? {
+                    let known = with_host(warm, *task, job);
                     sink.send(self.show_task(sink, &known)).await?;
                 }
                 Ok(false)
@@ -204,10 +203,22 @@ impl Observer {
         }
     }
 
-    /// The job of a task that matches.
-    fn job_of(&self, seen: &Seen, task: &TaskHot) -> Option<Arc<JobRecord>> {
-        let job = seen.job.as_ref()?;
-        (self.criteria.job(job) && self.criteria.task(task)).then(|| Arc::clone(job))
+    /// The job of a task, where it matches; also one that was archived since.
+    async fn job_of(
+        &self,
+        warm: &WarmView,
+        sink: &Sink,
+        task: &TaskHot,
+    ) -> Result<Option<Arc<JobRecord>>, Stop> {
+        if self
+            .criteria
+            .job_ids()
+            .is_some_and(|ids| !ids.contains(&task.job))
+        {
+            return Ok(None);
+        }
+        let job = sink.api.job_record(warm, task.job).await.map_err(Stop::With)?;
+        Ok(job.filter(|job| self.criteria.job(job)))
     }
 
     fn show_job(&self, job: &JobRecord) -> Notification {
@@ -219,41 +230,43 @@ impl Observer {
 
     fn show_task(&self, sink: &Sink, known: &Known) -> Notification {
         Notification::TaskUpdate(TaskUpdate {
-            task: Some(masked(self.task_fields.as_ref(), sink.api.show_task(known))),
+            task: Some(masked(self.task_fields.as_ref(), sink.api.show_task(known, ""))),
             moved_from_another_job: false,
             archived: false,
         })
     }
 }
 
-/// What was published while the snapshot was read, each entity in its last state, and the first batch after it.
-fn overlap(
-    changes: &mut broadcast::Receiver<Arc<Batch>>,
-    read_up_to: u64,
-) -> Result<(Vec<Seen>, Option<Arc<Batch>>), Stop> {
+fn known_tasks(warm: &WarmView, ids: &[TaskId]) -> Vec<Known> {
+    warm.with(|view| {
+        let tasks = ids.iter().filter_map(|id| view.task(*id));
+        tasks.filter_map(|hot| Known::of(view, hot)).collect()
+    })
+}
+
+/// The next `count` changes, each entity in its last state.
+fn overlap(changes: &mut broadcast::Receiver<ViewChange>, count: usize) -> Result<Vec<Change>, Stop> {
     let mut latest = Latest::default();
-    loop {
+    for _ in 0..count {
         match changes.try_recv() {
-            Ok(batch) if batch.sequence <= read_up_to => latest.add(&batch),
-            Ok(batch) => return Ok((latest.in_order(), Some(batch))),
-            Err(broadcast::error::TryRecvError::Lagged(missed)) => {
-                return Err(ended(&RecvError::Lagged(missed)));
-            }
-            Err(_) => return Ok((latest.in_order(), None)),
+            Ok(change) => latest.add(change.change),
+            Err(TryRecvError::Lagged(missed)) => return Err(ended(&RecvError::Lagged(missed))),
+            Err(TryRecvError::Closed) => return Err(ended(&RecvError::Closed)),
+            Err(TryRecvError::Empty) => break,
         }
     }
+    Ok(latest.in_order())
 }
 
 fn ended(error: &RecvError) -> Stop {
     let error = match error {
         RecvError::Lagged(missed) => {
-            let message =
-                format!("the client fell {missed} batches of changes behind: open the stream again");
+            let message = format!("the client fell {missed} changes too far behind: open the stream again");
             ApiError::new(ErrorKind::SlowConsumer, message)
         }
         RecvError::Closed => ApiError::new(
             ErrorKind::NotReady,
-            "the server is stopping: open the stream again",
+            "the server's view was replaced: open the stream again",
         ),
     };
     Stop::With(error)
@@ -262,30 +275,28 @@ fn ended(error: &RecvError) -> Stop {
 /// The last change of each entity, its end apart: what an entity last was is told also when it has gone since.
 #[derive(Default)]
 struct Latest {
-    jobs: BTreeMap<JobId, (usize, Seen)>,
-    tasks: BTreeMap<TaskId, (usize, Seen)>,
-    gone: Vec<(usize, Seen)>,
+    jobs: BTreeMap<JobId, (usize, Change)>,
+    tasks: BTreeMap<TaskId, (usize, Change)>,
+    gone: Vec<(usize, Change)>,
     count: usize,
 }
 
 impl Latest {
-    fn add(&mut self, batch: &Batch) {
-        for seen in &batch.changes {
-            self.count += 1;
-            let entry = (self.count, seen.clone());
-            match &seen.change {
-                Change::Job(job) => drop(self.jobs.insert(job.id, entry)),
-                Change::Task(task) => drop(self.tasks.insert(task.id, entry)),
-                Change::JobGone(_) => self.gone.push(entry),
-                _ => {}
-            }
+    fn add(&mut self, change: Change) {
+        self.count += 1;
+        let place = self.count;
+        match &change {
+            Change::Job(job) => drop(self.jobs.insert(job.id, (place, change))),
+            Change::Task(task) => drop(self.tasks.insert(task.id, (place, change))),
+            Change::JobGone(_) => self.gone.push((place, change)),
+            _ => {}
         }
     }
 
-    fn in_order(self) -> Vec<Seen> {
+    fn in_order(self) -> Vec<Change> {
         let jobs = self.jobs.into_values().chain(self.gone);
-        let mut all: Vec<(usize, Seen)> = jobs.chain(self.tasks.into_values()).collect();
+        let mut all: Vec<(usize, Change)> = jobs.chain(self.tasks.into_values()).collect();
         all.sort_unstable_by_key(|(place, _)| *place);
-        all.into_iter().map(|(_, seen)| seen).collect()
+        all.into_iter().map(|(_, change)| change).collect()
     }
 }

@@ -10,25 +10,28 @@ impl Api {
     /// Version, uptime, what is in use and how much there is; answered also while the server is not ready.
     #[must_use]
     pub fn server_status(&self) -> v1::ServerStatus {
-        let reached = self.live().reached();
         let about = &self.parts.about;
-        let view = self.live().read();
-        let counts = view.counts();
-        v1::ServerStatus {
+        let mut status = v1::ServerStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: millis(self.started),
             uptime_ms: self.uptime_ms(),
             cell: about.cell.clone(),
-            ready: reached.warm,
             store: about.store.clone(),
             runtime: about.runtime.clone(),
             data_path: about.data_path.clone(),
-            hosts: u32::try_from(view.hosts().count()).unwrap_or(u32::MAX),
-            active_jobs: u64::try_from(view.job_count()).unwrap_or(u64::MAX),
-            active_tasks: counts.unfinished().into(),
-            waiting_tasks: counts.of(TaskState::Accepted).into(),
-            revision: reached.version.0,
+            ..Default::default()
+        };
+        if let Some(warm) = self.live().get() {
+            status.ready = true;
+            warm.with(|view| {
+                let counts = view.counts();
+                status.hosts = u32::try_from(view.hosts().count()).unwrap_or(u32::MAX);
+                status.active_jobs = u64::try_from(view.job_count()).unwrap_or(u64::MAX);
+                status.active_tasks = counts.unfinished().into();
+                status.waiting_tasks = counts.of(TaskState::Accepted).into();
+            });
         }
+        status
     }
 
     /// Titus's own health message.
@@ -36,7 +39,7 @@ impl Api {
     pub fn health(&self) -> v3::HealthCheckResponse {
         use v3::health_check_response::server_status::Status;
         use v3::health_check_response::{Details, ServerStatus, ServingStatus};
-        let ready = self.live().reached().warm;
+        let ready = self.live().get().is_some();
         let status = if ready {
             ServingStatus::Serving
         } else {
