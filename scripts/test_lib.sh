@@ -33,7 +33,13 @@ cargo_log() {
     printf 'test result: %s. 3 passed; %s failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n' "$1" "$2"
 }
 
-broken_cargo() { cargo_log FAILED 2 && return 101; }
+broken_cargo() {
+    cargo_log ok 0 | sed '$d'
+    printf 'successes:\n\n---- a stdout ----\nall went well\n\n'
+    printf 'failures:\n\n---- c stdout ----\npanicked here\n\nfailures:\n    c\n\n'
+    cargo_log FAILED 2 | tail -n 1
+    return 101
+}
 skipping() { printf 'skipped: escape_by_cgroup: no cgroup v1 here\ntest result: ok. 1 passed; 0 failed;\n'; }
 python_log() { printf 'Ran %s tests in 0.1s\n\n%s\n' "$1" "$2"; }
 
@@ -49,6 +55,8 @@ expect "cargo's tests are added up" "15 0 1" "$COUNTS"
 expect "a skip has its reason" "none: b: needs root: makes mounts" "${SKIPS[0]}"
 counts tests broken_cargo
 expect "cargo's failures are counted" "15 2 1" "$COUNTS"
+expect "what failed is shown, and not what passed" "1 0" \
+    "$(grep -c 'panicked here' "$LOGS/output") $(grep -c 'all went well' "$LOGS/output")"
 counts tests skipping
 expect "a test may say that it skips" "1 0 1" "$COUNTS"
 expect "and why" "none: escape_by_cgroup: no cgroup v1 here" "${SKIPS[0]}"

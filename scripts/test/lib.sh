@@ -61,9 +61,16 @@ judge() {
 
 seconds() { printf '%d.%ds' $(($1 / 1000)) $(($1 % 1000 / 100)); }
 
+# What failed, by cargo's own summary of it; else the end of the log.
 show_failure() {
-    echo "---- the last lines of $1"
-    tail -n 150 "$1"
+    echo "---- from $1"
+    if grep -q '^test result: FAILED' "$1" && grep -q '^failures:$' "$1"; then
+        awk '/^failures:$/ && !on { on = 1; text = "" }
+            on { text = text $0 "\n" }
+            /^test result: / { if (/FAILED/) printf "%s", text; on = 0; text = "" }' "$1" | tail -n 400
+    else
+        tail -n 150 "$1"
+    fi
     echo "----"
 }
 
