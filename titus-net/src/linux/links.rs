@@ -1,7 +1,9 @@
 use std::fmt;
 
 use futures::TryStreamExt;
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::{
+    BridgePortState, InfoBridgePort, InfoKind, InfoPortData, LinkAttribute, LinkInfo, LinkMessage,
+};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec};
 
 use crate::Error;
@@ -15,6 +17,8 @@ pub(super) struct Link {
     pub mac: Vec<u8>,
     pub mtu: u32,
     pub is_bridge: bool,
+    /// Whether it is a port whose bridge passes its frames.
+    pub forwards: bool,
 }
 
 /// The links of one network namespace, over one netlink connection.
@@ -90,12 +94,20 @@ impl From<LinkMessage> for Link {
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
                 LinkAttribute::LinkInfo(infos) => {
                     link.is_bridge = infos.contains(&LinkInfo::Kind(InfoKind::Bridge));
+                    link.forwards = infos.iter().any(is_forwarding);
                 }
                 _ => {}
             }
         }
         link
     }
+}
+
+fn is_forwarding(info: &LinkInfo) -> bool {
+    let LinkInfo::PortData(InfoPortData::BridgePort(port)) = info else {
+        return false;
+    };
+    port.contains(&InfoBridgePort::State(BridgePortState::Forwarding))
 }
 
 /// The kernel's error number, 0 when the error is not the kernel's.

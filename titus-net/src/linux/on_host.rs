@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::time::Duration;
 
 use rtnetlink::packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage,
@@ -12,10 +13,19 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::packet_route::neighbour::{NeighbourFlags, NeighbourState};
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
+use tokio::time::{Instant, sleep};
+
 use super::links::{Link, Links, errno, refused};
 use super::nft;
 use crate::plan::{CONTAINER_LINK, NetOp};
 use crate::{Error, Mac};
+
+/// All reserved groups that a bridge can be told to forward. It hands frames to the others up beside the rules
+/// for its ports, so it forwards all, for the rules to drop.
+const FORWARDABLE_GROUPS: u16 = 0xfff8;
+
+/// The kernel takes a millisecond, and a second when many links change at once.
+const PORT_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn perform(links: &Links, op: &NetOp) -> Result<(), Error> {
     match op {
@@ -49,6 +59,7 @@ pub(super) async fn perform(links: &Links, op: &NetOp) -> Result<(), Error> {
         }
         NetOp::Guard { port } => links.change("guard port", guarded(port)).await,
         NetOp::Forward { port, mac } => forward(links, port, *mac).await,
+        NetOp::AwaitPort { port } => await_port(links, port).await,
         NetOp::Label { port, alias } => {
             let message = LinkMessageBuilder::<LinkUnspec>::new()
                 .name(port.as_str())
@@ -87,19 +98,16 @@ pub(super) async fn make_pair(links: &Links, op: &NetOp, bridge: &Link, netns: &
 
 async fn make_bridge(links: &Links, name: &str, mac: Mac, mtu: u32, alias: &str) -> Result<(), Error> {
     if links.find(name).await?.is_none() {
-        let bridge = LinkBridge::new(name)
-            .mcast_snooping(false)
-            .address(mac.octets().to_vec())
-            .build();
+        let bridge = LinkBridge::new(name).address(mac.octets().to_vec()).build();
         let add = links.handle.link().add(bridge).execute().await;
         add.map_err(|error| refused("make bridge", name, error))?;
     }
-    let message = LinkMessageBuilder::<LinkUnspec>::new()
-        .name(name)
-        .alias(alias)
-        .mtu(mtu)
-        .up();
-    links.change("set up bridge", message.build()).await
+    let bridge = LinkBridge::new(name)
+        .mcast_snooping(false)
+        .group_fwd_mask(FORWARDABLE_GROUPS);
+    links
+        .change("set up bridge", bridge.alias(alias).mtu(mtu).up().build())
+        .await
 }
 
 /// A port's settings. Hardware addresses are told to the bridge, never learnt from what a container sends.
@@ -132,6 +140,22 @@ async fn forward(links: &Links, port: &str, mac: Mac) -> Result<(), Error> {
         .execute()
         .await
         .map_err(|error| refused("forward to", port, error))
+}
+
+async fn await_port(links: &Links, port: &str) -> Result<(), Error> {
+    let deadline = Instant::now() + PORT_PATIENCE;
+    while !existing(links, port).await?.forwards {
+        if Instant::now() >= deadline {
+            let source = format!("it passes no frames after {PORT_PATIENCE:?}").into();
+            return Err(Error::Kernel {
+                operation: "wait for port",
+                object: port.to_owned(),
+                source,
+            });
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
 }
 
 async fn existing(links: &Links, name: &str) -> Result<Link, Error> {

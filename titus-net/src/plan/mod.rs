@@ -7,6 +7,8 @@ use std::net::Ipv4Addr;
 use crate::{Ipv4Block, Lease, Mac, Network};
 
 mod rules;
+#[cfg(test)]
+mod tests;
 
 pub use rules::{CLOSED_SET, Rules, is_plain, table};
 
@@ -113,6 +115,12 @@ pub enum NetOp {
         /// The gateway.
         gateway: Ipv4Addr,
     },
+    /// Wait until the bridge passes the port's frames, which follows its being up after a moment. Without it a
+    /// container's first packet may be lost, and TCP tries again only after a second.
+    AwaitPort {
+        /// The port.
+        port: String,
+    },
     /// Mark a port as the attachment's. Comes last: an unmarked port is one left by a crash.
     Label {
         /// The port.
@@ -176,6 +184,7 @@ impl fmt::Display for NetOp {
             }
             Self::InsideNeighbour { address, mac } => write!(f, "inside: neighbour {address} is {mac}"),
             Self::InsideRoute { gateway } => write!(f, "inside: default route via {gateway}"),
+            Self::AwaitPort { port } => write!(f, "wait for port {port}"),
             Self::Label { port, alias } => write!(f, "port {port} alias {alias:?}"),
             Self::DropLink { name } => write!(f, "drop link {name}"),
         }
@@ -208,6 +217,8 @@ pub fn plan_setup(network: &Network, facts: &HostFacts) -> Vec<NetOp> {
         own("rp_filter", "1"),
         own("arp_ignore", "1"),
         own("send_redirects", "0"),
+        own("accept_redirects", "0"),
+        own("accept_source_route", "0"),
         own("forwarding", "1"),
         NetOp::Sysctl {
             path: format!("net/ipv6/conf/{bridge}/disable_ipv6"),
@@ -265,6 +276,7 @@ pub fn plan_attach(network: &Network, lease: &Lease, mtu: u32) -> Option<Vec<Net
             mac: network.gateway_mac(),
         },
         NetOp::InsideRoute { gateway },
+        NetOp::AwaitPort { port: port.clone() },
         NetOp::Label {
             port,
             alias: network.port_alias(&lease.id),

@@ -36,7 +36,7 @@ impl fmt::Display for Rules<'_> {
         }
         writeln!(f, "table bridge {table} {{")?;
         self.owned(f)?;
-        self.ports(f)?;
+        self.frames(f)?;
         writeln!(f, "}}\ntable ip {table} {{")?;
         self.sets(f)?;
         self.prerouting(f)?;
@@ -62,84 +62,83 @@ impl Rules<'_> {
     }
 
     /// Frames from containers: IPv4 and ARP from their own addresses, nothing else, so no IPv6 and no VLANs.
-    /// Reserved multicast never passes prerouting; a bridge hands it to its own protocols, and learns from it.
-    fn ports(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Frames to reserved groups pass here too, because the bridge forwards them; the one that no bridge may
+    /// forward (`02`) passes the second chain.
+    fn frames(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ports = format!("\"{}*\"", self.network.port_prefix());
         writeln!(
             f,
-            "  chain prerouting {{\n    type filter hook prerouting priority -300; policy accept;"
-        )?;
-        writeln!(f, "    iifname != {ports} accept")?;
-        writeln!(
-            f,
-            "    ether type ip iifname . ether saddr . ip saddr @owned accept"
-        )?;
-        writeln!(
-            f,
-            "    ether type arp iifname . ether saddr . arp saddr ip @owned \
-             iifname . arp saddr ether . arp saddr ip @owned accept"
-        )?;
-        writeln!(f, "    counter drop\n  }}")?;
-        writeln!(
-            f,
-            "  chain input {{\n    type filter hook input priority -300; policy accept;"
-        )?;
-        writeln!(
-            f,
-            "    iifname {ports} ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 counter drop\n  }}"
+            "  chain prerouting {{
+    type filter hook prerouting priority -300; policy accept;
+    iifname != {ports} accept
+    ether type ip iifname . ether saddr . ip saddr @owned accept
+    ether type arp iifname . ether saddr . arp saddr ip @owned iifname . arp saddr ether . arp saddr ip @owned accept
+    counter drop
+  }}
+  chain input {{
+    type filter hook input priority -300; policy accept;
+    iifname {ports} ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 counter drop
+  }}"
         )
     }
 
     fn sets(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.network.denied().is_empty() {
+        let denied = self.network.denied();
+        if !denied.is_empty() {
+            let denied = join(denied);
             writeln!(
                 f,
-                "  set denied {{\n    type ipv4_addr; flags interval; auto-merge"
+                "  set denied {{
+    type ipv4_addr; flags interval; auto-merge
+    elements = {{ {denied} }}
+  }}"
             )?;
-            writeln!(f, "    elements = {{ {} }}\n  }}", join(self.network.denied()))?;
         }
         if !self.closed.is_empty() {
             let names: Vec<_> = self.closed.iter().map(|name| format!("\"{name}\"")).collect();
+            let names = join(&names);
             writeln!(
                 f,
-                "  set {CLOSED_SET} {{\n    type ifname\n    elements = {{ {} }}\n  }}",
-                join(&names)
+                "  set {CLOSED_SET} {{
+    type ifname
+    elements = {{ {names} }}
+  }}"
             )?;
         }
         Ok(())
     }
 
-    /// Nobody outside speaks in a container's name, and loopback addresses stay on loopback.
+    /// Nothing comes in by a port beside its bridge, from a foreign address, or to loopback; and nobody
+    /// outside speaks in a container's name.
     fn prerouting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (bridge, subnet) = (self.network.bridge(), self.network.subnet());
+        let ports = self.network.port_prefix();
         writeln!(
             f,
-            "  chain prerouting {{\n    type filter hook prerouting priority raw; policy accept;"
-        )?;
-        writeln!(f, "    iifname \"{bridge}\" ip daddr 127.0.0.0/8 counter drop")?;
-        writeln!(f, "    iifname \"{bridge}\" ip saddr != {subnet} counter drop")?;
-        writeln!(
-            f,
-            "    iifname != {{ \"{bridge}\", \"lo\" }} ip saddr {subnet} counter drop\n  }}"
+            "  chain prerouting {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname != \"{bridge}\" iifname \"{ports}*\" counter drop
+    iifname \"{bridge}\" ip saddr != {subnet} counter drop
+    iifname \"{bridge}\" ip daddr 127.0.0.0/8 counter drop
+    iifname != {{ \"{bridge}\", \"lo\" }} ip saddr {subnet} counter drop
+  }}"
         )
     }
 
-    /// A port that is not yet on the bridge, or not any more, counts as the bridge. Of the host, containers reach the answers to what it asked them, a ping and the named services.
+    /// Of the host, containers reach the answers to what it asked them, a ping and the named services.
     /// "Related" is bound to the subnet too, or a container could break the host's connections to others by
     /// forged ICMP errors.
     fn input(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (ours, subnet) = (format!("{}*", self.network.port_prefix()), self.network.subnet());
+        let (bridge, subnet) = (self.network.bridge(), self.network.subnet());
         let gateway = subnet.gateway();
         writeln!(
             f,
-            "  chain input {{\n    type filter hook input priority filter; policy accept;"
+            "  chain input {{
+    type filter hook input priority filter; policy accept;
+    iifname != \"{bridge}\" accept
+    ct state established,related ct original ip daddr {subnet} accept
+    ip daddr {gateway} icmp type echo-request accept"
         )?;
-        writeln!(f, "    iifname != \"{ours}\" accept")?;
-        writeln!(
-            f,
-            "    ct state established,related ct original ip daddr {subnet} accept"
-        )?;
-        writeln!(f, "    ip daddr {gateway} icmp type echo-request accept")?;
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             let services = self
                 .network
@@ -148,11 +147,8 @@ impl Rules<'_> {
                 .filter(|service| service.protocol == protocol);
             let ports: Vec<_> = services.map(|service| service.port).collect();
             if !ports.is_empty() {
-                writeln!(
-                    f,
-                    "    ip daddr {gateway} {protocol} dport {{ {} }} accept",
-                    join(&ports)
-                )?;
+                let ports = join(&ports);
+                writeln!(f, "    ip daddr {gateway} {protocol} dport {{ {ports} }} accept")?;
             }
         }
         writeln!(f, "    counter reject with icmp type admin-prohibited\n  }}")
@@ -169,16 +165,19 @@ impl Rules<'_> {
         if !self.closed.is_empty() {
             writeln!(f, "    iifname @{CLOSED_SET} oifname @{CLOSED_SET} counter drop")?;
         }
-        writeln!(f, "    iifname \"{bridge}\" oifname \"{bridge}\" accept")?;
-        writeln!(f, "    oifname \"{bridge}\" ct state established,related accept")?;
-        writeln!(f, "    oifname \"{bridge}\" counter drop")?;
+        writeln!(
+            f,
+            "    iifname \"{bridge}\" oifname \"{bridge}\" accept
+    oifname \"{bridge}\" ct state established,related accept
+    oifname \"{bridge}\" counter drop"
+        )?;
         if !self.network.denied().is_empty() {
-            for daddr in ["ip daddr", "ct original ip daddr"] {
-                writeln!(
-                    f,
-                    "    iifname \"{bridge}\" {daddr} @denied counter reject with icmp type admin-prohibited"
-                )?;
-            }
+            let reject = "@denied counter reject with icmp type admin-prohibited";
+            writeln!(
+                f,
+                "    iifname \"{bridge}\" ip daddr {reject}
+    iifname \"{bridge}\" ct original ip daddr {reject}"
+            )?;
         }
         writeln!(f, "  }}")
     }
@@ -187,11 +186,10 @@ impl Rules<'_> {
         let (bridge, subnet) = (self.network.bridge(), self.network.subnet());
         writeln!(
             f,
-            "  chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;"
-        )?;
-        writeln!(
-            f,
-            "    ip saddr {subnet} oifname != \"{bridge}\" masquerade\n  }}"
+            "  chain postrouting {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {subnet} oifname != \"{bridge}\" masquerade
+  }}"
         )
     }
 }

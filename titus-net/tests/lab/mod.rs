@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::panic::resume_unwind;
 use std::process::{Child, Command, Stdio};
@@ -14,13 +14,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use titus_net::{AttachmentId, Lease, Netns, Network};
 
 /// Longer than anything takes on a machine that is not broken.
 pub(crate) const GENEROUS: Duration = Duration::from_secs(60);
-/// How long an answer that must not come is waited for.
-pub(crate) const SILENCE: Duration = Duration::from_millis(500);
-
 /// Runs `body` on a host of its own.
 pub(crate) fn on_a_host<F: Future<Output = ()>>(body: impl FnOnce() -> F + Send + 'static) {
     let host = thread::spawn(move || {
@@ -61,29 +59,32 @@ pub(crate) fn attempt(line: &str) -> (bool, String) {
 #[derive(Debug)]
 pub(crate) struct Place {
     child: Child,
+    /// The namespaces that `nsenter` enters.
+    namespaces: &'static str,
 }
 
 impl Place {
     /// A container: its namespace belongs to a user namespace of its own.
     pub(crate) fn container() -> Self {
-        Self::start(&["--user", "--map-root-user", "--net"])
+        Self::start("--user --net", &["--user", "--map-root-user", "--net"])
     }
 
     /// Another host.
     pub(crate) fn outside() -> Self {
-        let place = Self::start(&["--net"]);
+        let place = Self::start("--net", &["--net"]);
         place.run("ip link set lo up");
         place
     }
 
-    fn start(namespaces: &[&str]) -> Self {
+    fn start(namespaces: &'static str, options: &[&str]) -> Self {
         let mut command = Command::new("unshare");
         command
-            .args(namespaces)
+            .args(options)
             .args(["--", "sleep", "1000000"])
             .stdin(Stdio::null());
         let place = Self {
             child: command.spawn().unwrap(),
+            namespaces,
         };
         let own = fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
         let sleeps = || {
@@ -123,11 +124,28 @@ impl Place {
     /// Runs a command line with all the rights that root has in the namespace.
     #[track_caller]
     pub(crate) fn run(&self, line: &str) -> String {
-        run(&format!("nsenter --target {} --user --net -- {line}", self.pid()))
+        run(&self.nsenter(line))
     }
 
     pub(crate) fn attempt(&self, line: &str) -> (bool, String) {
-        attempt(&format!("nsenter --target {} --user --net -- {line}", self.pid()))
+        attempt(&self.nsenter(line))
+    }
+
+    fn nsenter(&self, line: &str) -> String {
+        format!("nsenter --target {} {} -- {line}", self.pid(), self.namespaces)
+    }
+
+    /// Whether the address answers an ICMP echo request.
+    pub(crate) fn pings(&self, address: &str, patience: Duration) -> bool {
+        let address = SocketAddr::new(address.parse().unwrap(), 0);
+        self.enter(move || {
+            fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647").unwrap();
+            let kind = (AddressFamily::Inet, SockType::Datagram, SockProtocol::Icmp);
+            let socket = UdpSocket::from(socket(kind.0, kind.1, SockFlag::SOCK_CLOEXEC, kind.2).unwrap());
+            socket.set_read_timeout(Some(patience)).unwrap();
+            let echo_request = [8, 0, 0, 0, 0, 0, 0, 1];
+            socket.send_to(&echo_request, address).is_ok() && socket.recv_from(&mut [0; 64]).is_ok()
+        })
     }
 
     pub(crate) fn listen(&self, address: &str) -> TcpListener {
@@ -163,6 +181,8 @@ pub(crate) fn link_outside(outside: &Place, device: &str, here: &str, there: &st
     run(&format!("ip link set {device} up"));
     outside.run(&format!("ip addr add {there}/24 dev eth0"));
     outside.run("ip link set eth0 up");
+    let is_up = || run(&format!("ip -o link show {device}")).contains("state UP");
+    wait_until("the link is up", is_up);
 }
 
 #[track_caller]
@@ -172,6 +192,13 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "{what}: not after {GENEROUS:?}");
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Waits until the port passes frames, which follows its being up after a moment.
+#[track_caller]
+pub(crate) fn wait_forwarding(port: &str) {
+    let forwards = || run(&format!("bridge link show dev {port}")).contains("state forwarding");
+    wait_until("the port forwards", forwards);
 }
 
 pub(crate) fn network(name: &str, subnet: &str) -> Network {

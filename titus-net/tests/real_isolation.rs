@@ -1,0 +1,477 @@
+//! What a container reaches and what it does not, against containers that are root in their namespaces and
+//! hostile. Each refusal is first shown to be the work of the rules: without them the same attempt succeeds.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use titus_net::{Datapath, HostService, Mac, NetlinkDatapath, Network, Protocol};
+
+mod lab;
+
+use lab::{GENEROUS, Place, at, lease, link_outside, network, on_a_host, run, wait_forwarding, wait_until};
+
+const PORT: u16 = 4_000;
+
+fn address(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+/// A network with the containers `.2`, `.3` and so on.
+async fn set_up<const N: usize>(network: Network) -> (NetlinkDatapath, [Place; N]) {
+    let datapath = NetlinkDatapath::new(network).unwrap();
+    datapath.setup().await.unwrap();
+    let containers = [(); N].map(|()| Place::container());
+    for (n, place) in containers.iter().enumerate() {
+        let address = datapath.network().subnet().usable().nth(n).unwrap();
+        let lease = lease(&format!("c{n}"), &address.to_string());
+        datapath.attach(&lease, &place.netns()).await.unwrap();
+    }
+    (datapath, containers)
+}
+
+/// Takes the rules away, the set-up stays.
+fn drop_rules() {
+    run("nft delete table ip titus_lab");
+    run("nft delete table bridge titus_lab");
+}
+
+fn lab() -> Network {
+    network("lab", "10.77.0.0/24")
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn containers_reach_each_other_and_the_host_reaches_them() {
+    on_a_host(|| async {
+        let (_datapath, [one, two]) = set_up(lab()).await;
+        let listener = two.listen("0.0.0.0:4000");
+        let there = at(address("10.77.0.3"), PORT);
+        one.connect(there).unwrap();
+        let (_, peer) = listener.accept().unwrap();
+        assert_eq!(peer.ip(), address("10.77.0.2"));
+        std::net::TcpStream::connect_timeout(&there, GENEROUS).unwrap();
+        let (_, peer) = listener.accept().unwrap();
+        assert_eq!(peer.ip(), address("10.77.0.1"));
+        assert!(
+            two.reaches(at(address("127.0.0.1"), PORT)),
+            "its own loopback link is up"
+        );
+        assert!(one.pings("10.77.0.1", GENEROUS));
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn the_outside_sees_the_hosts_address_and_cannot_open_connections() {
+    on_a_host(|| async {
+        let outside = Place::outside();
+        link_outside(&outside, "wan0", "198.51.100.1", "198.51.100.2");
+        let (_datapath, [container]) = set_up(lab()).await;
+        let listener = outside.listen("198.51.100.2:4000");
+        container.connect(at(address("198.51.100.2"), PORT)).unwrap();
+        let (_, peer) = listener.accept().unwrap();
+        assert_eq!(peer.ip(), address("198.51.100.1"));
+
+        let _inside = container.listen("0.0.0.0:4000");
+        outside.run("ip route add 10.77.0.0/24 via 198.51.100.1");
+        assert!(!outside.reaches(at(address("10.77.0.2"), PORT)));
+        drop_rules();
+        assert!(
+            outside.reaches(at(address("10.77.0.2"), PORT)),
+            "only the rules stop it"
+        );
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn a_host_that_did_not_forward_becomes_no_router() {
+    on_a_host(|| async {
+        run("sysctl -q -w net.ipv4.ip_forward=0");
+        let (left, right) = (Place::outside(), Place::outside());
+        link_outside(&left, "wan0", "198.51.100.1", "198.51.100.2");
+        link_outside(&right, "lan0", "203.0.113.1", "203.0.113.2");
+        left.run("ip route add 203.0.113.0/24 via 198.51.100.1");
+        right.run("ip route add 198.51.100.0/24 via 203.0.113.1");
+        let _listener = right.listen("0.0.0.0:4000");
+        let there = at(address("203.0.113.2"), PORT);
+        assert!(!left.reaches(there), "the host forwards nothing");
+        let (_datapath, [container]) = set_up(lab()).await;
+        assert!(container.reaches(there));
+        assert!(
+            !left.reaches(there),
+            "the network must not open the host to others"
+        );
+        drop_rules();
+        assert!(left.reaches(there), "only the rules stop it");
+        assert_eq!(run("cat /proc/sys/net/ipv4/ip_forward").trim(), "0");
+    });
+}
+
+/// Where a container might find the host: the gateway, another address, loopback, metadata.
+const HOST: [&str; 4] = ["10.77.0.1", "198.51.100.1", "127.0.0.1", "169.254.169.254"];
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn the_host_is_out_of_reach() {
+    on_a_host(|| async {
+        let outside = Place::outside();
+        link_outside(&outside, "wan0", "198.51.100.1", "198.51.100.2");
+        run("ip addr add 169.254.169.254/32 dev lo");
+        // What kube-proxy does to a host: loopback addresses become reachable from its links.
+        run("sysctl -q -w net.ipv4.conf.all.route_localnet=1");
+        let (datapath, [container]) = set_up(lab()).await;
+        let _listener = TcpListener::bind("0.0.0.0:4000").unwrap();
+        // A hostile container sends even loopback addresses out by its link.
+        container.run("sysctl -q -w net.ipv4.conf.all.route_localnet=1");
+        container.run("ip addr flush dev lo");
+
+        let reached = || HOST.map(|host| container.reaches(at(address(host), PORT)));
+        assert_eq!(reached(), [false; 4]);
+        run("sysctl -q -w net.ipv4.conf.all.rp_filter=0");
+        run("sysctl -q -w net.ipv4.conf.lab-br.rp_filter=0");
+        assert_eq!(reached(), [false; 4]);
+        drop_rules();
+        assert_eq!(reached(), [true; 4], "only the rules stop it");
+        datapath.setup().await.unwrap();
+        assert_eq!(reached(), [false; 4]);
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn metadata_beyond_the_host_is_out_of_reach() {
+    on_a_host(|| async {
+        let outside = Place::outside();
+        link_outside(&outside, "wan0", "198.51.100.1", "198.51.100.2");
+        outside.run("ip addr add 169.254.169.254/32 dev lo");
+        run("ip route add 169.254.169.254/32 via 198.51.100.2");
+        let _listener = outside.listen("0.0.0.0:4000");
+        let metadata = at(address("169.254.169.254"), PORT);
+        let (_datapath, [container]) = set_up(lab()).await;
+        assert!(!container.reaches(metadata));
+        // Nor by an address that somebody's rules translate into it, or it into.
+        run("nft -f tests/lab/translate.nft");
+        assert!(!container.reaches(metadata), "translated to 198.51.100.2");
+        assert!(
+            !container.reaches(at(address("192.0.2.80"), PORT)),
+            "translated to 169.254.169.254"
+        );
+        run("nft delete table ip titus_lab");
+        run("nft -f tests/lab/masquerade.nft");
+        assert!(container.reaches(metadata), "only the rules stop it");
+        assert!(
+            container.reaches(at(address("192.0.2.80"), PORT)),
+            "only the rules stop it"
+        );
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn named_services_are_reached_at_the_gateway_only() {
+    on_a_host(|| async {
+        let outside = Place::outside();
+        link_outside(&outside, "wan0", "198.51.100.1", "198.51.100.2");
+        let service = |protocol| HostService { protocol, port: PORT };
+        let network = lab()
+            .with_services(vec![service(Protocol::Tcp), service(Protocol::Udp)])
+            .unwrap();
+        let (_datapath, [container]) = set_up(network).await;
+        let _listeners = [PORT, PORT + 1].map(|port| TcpListener::bind(("0.0.0.0", port)).unwrap());
+        assert!(container.reaches(at(address("10.77.0.1"), PORT)));
+        assert!(!container.reaches(at(address("10.77.0.1"), PORT + 1)));
+        assert!(!container.reaches(at(address("198.51.100.1"), PORT)));
+        let host = UdpSocket::bind("10.77.0.1:4000").unwrap();
+        let socket = container.enter(|| UdpSocket::bind("0.0.0.0:0").unwrap());
+        exchange(&socket, &host, "10.77.0.1:4000");
+    });
+}
+
+/// Sends until the other end has it; UDP may lose.
+fn exchange(from: &UdpSocket, to: &UdpSocket, address: &str) {
+    to.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let mut buffer = [0; 16];
+    wait_until("the datagram arrives", || {
+        from.send_to(b"hello", address).unwrap();
+        to.recv_from(&mut buffer).is_ok()
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn networks_of_one_host_do_not_reach_each_other() {
+    on_a_host(|| async {
+        let (_lab, [one]) = set_up(lab()).await;
+        let (_other, [two]) = set_up(network("other", "10.78.0.0/24")).await;
+        let _listener = two.listen("0.0.0.0:4000");
+        let _back = one.listen("0.0.0.0:4000");
+        assert!(!one.reaches(at(address("10.78.0.2"), PORT)));
+        assert!(!two.reaches(at(address("10.77.0.2"), PORT)));
+        drop_rules();
+        run("nft delete table ip titus_other");
+        assert!(
+            one.reaches(at(address("10.78.0.2"), PORT)),
+            "only the rules stop it"
+        );
+    });
+}
+
+/// Whether anything that `sender` sends from `source` arrives before what `honest` sends later.
+fn arrives(sender: &Place, source: Ipv4Addr, honest: &Place, listener: &UdpSocket) -> bool {
+    static ROUND: AtomicU64 = AtomicU64::new(0);
+    let round = ROUND.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let to = at(address("10.77.0.4"), listener.local_addr().unwrap().port());
+    let send = move |source: Ipv4Addr| {
+        let socket = UdpSocket::bind((source, 0)).unwrap();
+        for _ in 0..10 {
+            // The kernel may refuse what its neighbour table says is in vain: that is as good as unsent.
+            let _sent = socket.send_to(&round, to);
+        }
+    };
+    sender.enter(move || send(source));
+    let honest_source = address("10.77.0.3");
+    let (mut buffer, mut seen) = ([0; 8], false);
+    listener
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
+    wait_until("what the honest container sends arrives", || {
+        honest.enter(move || send(honest_source));
+        while let Ok((_, from)) = listener.recv_from(&mut buffer) {
+            seen |= buffer == round && from.ip() == source;
+            if buffer == round && from.ip() == honest_source {
+                return true;
+            }
+        }
+        false
+    });
+    seen
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn a_container_cannot_speak_in_anothers_name() {
+    on_a_host(|| async {
+        let (datapath, [hostile, honest, victim]) = set_up(lab()).await;
+        let listener = victim.enter(|| UdpSocket::bind("0.0.0.0:4000").unwrap());
+        let own = address("10.77.0.2");
+        assert!(arrives(&hostile, own, &honest, &listener));
+
+        // Another source address, and the same with the hardware address that belongs to it.
+        let foreign = address("10.77.0.99");
+        hostile.run("ip addr add 10.77.0.99/24 dev eth0");
+        assert!(!arrives(&hostile, foreign, &honest, &listener));
+        set_mac(&hostile, Mac::of(foreign));
+        assert!(!arrives(&hostile, foreign, &honest, &listener));
+        // Its own address with another hardware address.
+        assert!(!arrives(&hostile, own, &honest, &listener));
+        drop_rules();
+        // Without learning nobody answers to the new hardware address; so give it back.
+        set_mac(&hostile, Mac::of(own));
+        assert!(
+            arrives(&hostile, foreign, &honest, &listener),
+            "only the rules stop it"
+        );
+        datapath.setup().await.unwrap();
+        assert!(!arrives(&hostile, foreign, &honest, &listener));
+        assert!(arrives(&hostile, own, &honest, &listener));
+    });
+}
+
+/// Changes the hardware address of the container `.2` and sets its link up again.
+fn set_mac(place: &Place, mac: Mac) {
+    place.run("ip link set eth0 down");
+    place.run(&format!("ip link set eth0 address {mac}"));
+    place.run("ip link set eth0 up");
+    wait_forwarding("lab-2");
+    let (_, _route_was_there) = place.attempt("ip route replace default via 10.77.0.1");
+    for n in [1, 3, 4] {
+        let neighbour = address(&format!("10.77.0.{n}"));
+        place.run(&format!(
+            "ip neigh replace {neighbour} lladdr {} dev eth0",
+            Mac::of(neighbour)
+        ));
+    }
+}
+
+/// Sends one frame, in base 16, from the container's link.
+fn send_frame(place: &Place, frame: &str) {
+    let index = place.enter(|| nix::net::if_::if_nametoindex("eth0").unwrap());
+    place.run(&format!("perl tests/lab/frame.pl {index} {frame}"));
+}
+
+fn hex(mac: Mac) -> String {
+    mac.to_string().replace(':', "")
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn a_container_cannot_answer_for_another() {
+    on_a_host(|| async {
+        let (_datapath, [hostile, honest, victim]) = set_up(lab()).await;
+        let (thief, owner) = (Mac::of(address("10.77.0.2")), Mac::of(address("10.77.0.3")));
+        assert!(honest.pings("10.77.0.4", GENEROUS));
+        let believes = |mac: Mac| victim.run("ip neigh show 10.77.0.3").contains(&mac.to_string());
+        assert!(believes(owner));
+        // "10.77.0.3 is at the thief's", once as its own frame and once in the owner's name.
+        let claim = |source: Mac| {
+            let to = hex(Mac::of(address("10.77.0.4")));
+            let arp = format!("0001080006040002{}0a4d0003{to}0a4d0004", hex(thief));
+            send_frame(&hostile, &format!("{to}{}0806{arp}", hex(source)));
+        };
+        claim(thief);
+        claim(owner);
+        // Whatever was sent before an answered ping has arrived.
+        assert!(honest.pings("10.77.0.4", GENEROUS));
+        assert!(believes(owner));
+        drop_rules();
+        wait_until("without the rules the victim believes it", || {
+            claim(thief);
+            believes(thief)
+        });
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn a_container_cannot_draw_anothers_frames() {
+    on_a_host(|| async {
+        let (_datapath, [hostile, honest, _victim]) = set_up(lab()).await;
+        let stolen = Mac::of(address("10.77.0.4"));
+        let place_of = || {
+            let table = run("bridge fdb show br lab-br");
+            let line = table.lines().find(|line| line.starts_with(&stolen.to_string()));
+            line.unwrap_or_default()
+                .split_whitespace()
+                .nth(2)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        assert_eq!(place_of(), "lab-4");
+        // By frames that a bridge takes for its own protocols, and by an ordinary one.
+        let try_all = || {
+            for group in 0..16 {
+                send_frame(&hostile, &format!("0180c20000{group:02x}{}88cc0000", hex(stolen)));
+            }
+            send_frame(
+                &hostile,
+                &format!("{}{}88b50000", hex(Mac::of(address("10.77.0.3"))), hex(stolen)),
+            );
+            // Whatever was sent before an answered ping was seen by the bridge.
+            assert!(honest.pings("10.77.0.1", GENEROUS));
+        };
+        try_all();
+        assert_eq!(place_of(), "lab-4");
+        run("ip link set lab-2 type bridge_slave learning on");
+        try_all();
+        assert_eq!(place_of(), "lab-4", "the rules alone stop it");
+        run("ip link set lab-2 type bridge_slave learning off");
+        drop_rules();
+        try_all();
+        assert_eq!(place_of(), "lab-4", "the ports alone stop it");
+        run("ip link set lab-2 type bridge_slave learning on");
+        try_all();
+        assert_eq!(place_of(), "lab-2", "nothing else stops it");
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn reserved_frames_do_not_bypass_the_rules() {
+    on_a_host(|| async {
+        let (datapath, [hostile]) = set_up(lab()).await;
+        let host = UdpSocket::bind("0.0.0.0:4000").unwrap();
+        host.set_nonblocking(true).unwrap();
+        // Datagrams to the gateway, from honest and other sources, to groups that a bridge hands up.
+        let try_all = || {
+            for group in 0..16 {
+                for (source, checksum) in [("0a4d0002", "6635"), ("0a4d0063", "65d4")] {
+                    let mac = hex(Mac::of(address("10.77.0.2")));
+                    let ip = format!("4500001c000000004011{checksum}{source}0a4d0001");
+                    send_frame(
+                        &hostile,
+                        &format!("0180c20000{group:02x}{mac}0800{ip}0fa00fa000080000"),
+                    );
+                }
+            }
+            assert!(hostile.pings("10.77.0.1", GENEROUS));
+            std::iter::from_fn(|| host.recv_from(&mut [0; 8]).ok()).count()
+        };
+        assert_eq!(try_all(), 0);
+        run("nft delete table ip titus_lab");
+        assert_eq!(try_all(), 0, "the rules for frames alone stop it");
+        datapath.setup().await.unwrap();
+        run("ip link set lab-br type bridge group_fwd_mask 0");
+        assert_eq!(try_all(), 0, "the IPv4 rules alone stop it");
+        drop_rules();
+        assert!(try_all() > 0, "only the rules stop it");
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn a_container_sees_no_frames_but_its_own() {
+    on_a_host(|| async {
+        let (_datapath, [one, _two, three]) = set_up(lab()).await;
+        assert!(one.pings("10.77.0.3", GENEROUS));
+        let seen = || -> u64 {
+            let text = three.enter(|| std::fs::read_to_string("/proc/thread-self/net/dev").unwrap());
+            let line = text.lines().find(|line| line.contains("eth0")).unwrap();
+            line.split_whitespace().nth(2).unwrap().parse().unwrap()
+        };
+        let before = seen();
+        for _ in 0..20 {
+            assert!(one.pings("10.77.0.3", GENEROUS));
+        }
+        // Unknown to the bridge now: dropped, not flooded.
+        run("bridge fdb del 02:74:0a:4d:00:03 dev lab-3 master");
+        for _ in 0..20 {
+            assert!(!one.pings("10.77.0.3", Duration::from_millis(5)));
+        }
+        assert!(
+            seen() < before + 20,
+            "the third container saw frames of the other two"
+        );
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn no_ipv6_and_no_vlans_leave_a_container() {
+    on_a_host(|| async {
+        let (_datapath, [one, two]) = set_up(lab()).await;
+        for port in ["lab-2", "lab-3"] {
+            run(&format!("ip link set {port} type bridge_slave mcast_flood on"));
+        }
+        one.run("ip -6 addr add fd00::2/64 dev eth0 nodad");
+        two.run("ip -6 addr add fd00::3/64 dev eth0 nodad");
+        let (one_mac, two_mac) = (Mac::of(address("10.77.0.2")), Mac::of(address("10.77.0.3")));
+        one.run(&format!("ip -6 neigh replace fd00::3 lladdr {two_mac} dev eth0"));
+        two.run(&format!("ip -6 neigh replace fd00::2 lladdr {one_mac} dev eth0"));
+        let _listener = two.listen("[::]:4000");
+        assert!(!one.reaches("[fd00::3]:4000".parse().unwrap()));
+
+        // An IPv4 datagram in a VLAN, with honest addresses.
+        let datagram = "4500001c0000000040116633".to_owned() + "0a4d00020a4d00030fa00fa100080000";
+        let dropped = || -> u32 {
+            let chain = run("nft list chain bridge titus_lab prerouting");
+            let count = chain.split("counter packets ").nth(1).unwrap();
+            count.split(' ').next().unwrap().parse().unwrap()
+        };
+        let before = dropped();
+        assert!(before > 0);
+        send_frame(
+            &one,
+            &format!("{}{}810000010800{datagram}", hex(two_mac), hex(one_mac)),
+        );
+        wait_until("the frame is dropped", || dropped() == before + 1);
+
+        drop_rules();
+        wait_until("without the rules IPv6 works", || {
+            one.reaches("[fd00::3]:4000".parse().unwrap())
+        });
+    });
+}
