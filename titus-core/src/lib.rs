@@ -14,6 +14,8 @@ pub mod rng;
 pub mod round;
 pub mod schedule;
 pub mod shard;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod spec;
 pub mod task;
 pub mod time;

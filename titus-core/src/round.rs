@@ -40,12 +40,12 @@ impl<'v> Round<'v> {
     /// # Errors
     /// The [`RefusalReason`] that a commit would give.
     pub fn place(&mut self, task: TaskId, host: HostId) -> Result<Placement, RefusalReason> {
-        let task = self.view.find_task(task).ok_or(RefusalReason::TaskNotWaiting)?;
         let host = self.view.find_host(host).ok_or(RefusalReason::HostUnavailable)?;
-        self.place_at(task, host)
+        self.place_on(task, host)
     }
 
-    pub(crate) fn place_at(&mut self, task: TaskIx, host: HostIx) -> Result<Placement, RefusalReason> {
+    pub(crate) fn place_on(&mut self, task: TaskId, host: HostIx) -> Result<Placement, RefusalReason> {
+        let task = self.view.find_task(task).ok_or(RefusalReason::TaskNotWaiting)?;
         let placement = self.view.offer(task, host)?;
         self.view.assume(task, host, self.plan);
         self.placed.push(task);

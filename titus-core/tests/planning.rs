@@ -35,7 +35,8 @@ fn plan(view: &mut ClusterView, number: u64) -> Plan {
 }
 
 fn launched(task: TaskHot, plan: &Plan) -> Change {
-    let placement = plan.placements.iter().find(|p| p.task == task.id).unwrap();
+    let placement = plan.placements.iter().find(|p| p.task == task.id);
+    let placement = placement.expect("the plan has placed it");
     Change::Task(TaskHot {
         state: TaskState::Launched,
         host: Some(placement.host),

@@ -140,4 +140,8 @@ impl<'v> Candidate<'v> {
     pub fn is_taken_alone(&self) -> bool {
         self.view.host_row(self.ix).exclusive > 0
     }
+
+    pub(crate) const fn ix(&self) -> HostIx {
+        self.ix
+    }
 }

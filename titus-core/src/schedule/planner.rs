@@ -5,20 +5,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::filter;
-use super::policy::{Filter, Fitness, Score};
+use super::policy::{Filter, Score};
 use super::report::explain;
-use super::score::{Preferences, fill};
-use super::{Ask, Candidate, PendingTask, PlacementReport, Plan, Unplaced};
-use crate::id::{HostId, JobId};
+use super::score::Preferences;
+use super::search::{Policy, Search};
+use super::{Ask, PendingTask, PlacementReport, Plan, Unplaced};
+use crate::resources::Resources;
 use crate::rng::Rng;
 use crate::round::Round;
 use crate::time::Timestamp;
-use crate::view::{ClusterView, HostIx, JobIx};
+use crate::view::JobIx;
 
 /// Decides who goes where. Pure: the same round, tasks, context and planner give the same plan.
 pub trait Planner: fmt::Debug + Send {
     /// Places what it can of `pending` into the round, and says why it cannot place the rest. The tasks come in the
-    /// order in which they are to be served when there is not room for all.
+    /// order in which they are to be served when there is not room for all. One that does not wait any more is
+    /// left out.
     fn plan(&mut self, round: &mut Round<'_>, pending: &[PendingTask], context: &mut PlanContext<'_>)
     -> Plan;
 }
@@ -32,11 +34,13 @@ pub struct PlanContext<'a> {
     pub rng: &'a mut Rng,
 }
 
-/// Hard constraints by filters, preferences by scores, then the fullest host that has room.
+/// Hard constraints by filters, preferences by scores, then the fullest host that has room and stays in balance.
+///
+/// The order of hosts is total: by fitness, between zones by how little of them is taken, then by name.
 #[derive(Debug)]
 pub struct StandardPlanner {
-    filters: Vec<Box<dyn Filter>>,
-    scores: Vec<Box<dyn Score>>,
+    policy: Policy,
+    search: Search,
 }
 
 impl StandardPlanner {
@@ -44,55 +48,26 @@ impl StandardPlanner {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            filters: filter::constraints(),
-            scores: vec![Box::new(Preferences)],
+            policy: Policy {
+                filters: filter::constraints(),
+                scores: vec![Box::new(Preferences)],
+            },
+            search: Search::default(),
         }
     }
 
     /// Adds a filter, asked after those that are there.
     #[must_use]
     pub fn with_filter(mut self, filter: Box<dyn Filter>) -> Self {
-        self.filters.push(filter);
+        self.policy.filters.push(filter);
         self
     }
 
     /// Adds a score.
     #[must_use]
     pub fn with_score(mut self, score: Box<dyn Score>) -> Self {
-        self.scores.push(score);
+        self.policy.scores.push(score);
         self
-    }
-
-    fn best_host(&self, view: &ClusterView, job: JobIx) -> Option<HostId> {
-        let ask = Ask::new(view, job)?;
-        let mut best: Option<(Fitness, std::cmp::Reverse<HostId>)> = None;
-        for host in view.host_ixs() {
-            if let Some(key) = self.rate(&ask, view, host) {
-                best = best.max(Some(key));
-            }
-        }
-        best.map(|(_, host)| host.0)
-    }
-
-    fn rate(
-        &self,
-        ask: &Ask<'_>,
-        view: &ClusterView,
-        host: HostIx,
-    ) -> Option<(Fitness, std::cmp::Reverse<HostId>)> {
-        let host = Candidate::new(view, host)?;
-        let (available, room) = (filter::Available, filter::Room);
-        available.check(ask, &host).ok()?;
-        room.check(ask, &host).ok()?;
-        for filter in &self.filters {
-            filter.check(ask, &host).ok()?;
-        }
-        let taken = host.capacity().saturating_sub(&host.free());
-        let mut fitness = fill(&taken, &host.capacity()) + fill(&ask.resources(), &host.capacity());
-        for score in &self.scores {
-            fitness += score.score(ask, &host);
-        }
-        Some((fitness, std::cmp::Reverse(host.id())))
     }
 }
 
@@ -114,27 +89,68 @@ impl Planner for StandardPlanner {
             placements: Vec::with_capacity(pending.len()),
             unplaced: Vec::new(),
         };
-        let mut reports: BTreeMap<JobId, Arc<PlacementReport>> = BTreeMap::new();
+        let mut failures = Failures::default();
+        self.search.reset();
         for task in pending {
             let Some(job) = round.view().find_job(task.job.id) else {
                 continue;
             };
-            let host = self.best_host(round.view(), job);
-            match host.map(|host| round.place(task.task, host)) {
-                Some(Ok(placement)) => plan.placements.push(placement),
-                Some(Err(_)) => {}
-                None => {
-                    let report = reports
-                        .entry(task.job.id)
-                        .or_insert_with(|| Arc::new(explain(round.view(), job, &self.filters, context.now)));
-                    plan.unplaced.push(Unplaced {
-                        task: task.task,
-                        job: task.job.id,
-                        report: Arc::clone(report),
-                    });
+            let known = failures.of(round, &self.policy, job);
+            let host = if known.is_none() {
+                self.search.best(&self.policy, round.view(), job)
+            } else {
+                None
+            };
+            match host {
+                Some(host) => {
+                    if let Ok(placement) = round.place_on(task.task, host) {
+                        plan.placements.push(placement);
+                        self.search.placed(&self.policy, round.view(), host);
+                    }
                 }
+                None => plan.unplaced.push(Unplaced {
+                    task: task.task,
+                    job: task.job.id,
+                    report: known.unwrap_or_else(|| failures.note(round, &self.policy, job, context.now)),
+                }),
             }
         }
         plan
+    }
+}
+
+/// The jobs that found no host in this round, with the reasons. A round only takes room away, so that none of them
+/// needs to be tried again; nor do others that ask for as much and have no constraints.
+#[derive(Debug, Default)]
+struct Failures {
+    by_job: BTreeMap<JobIx, Arc<PlacementReport>>,
+    by_room: BTreeMap<Resources, Arc<PlacementReport>>,
+}
+
+impl Failures {
+    fn of(&self, round: &Round<'_>, policy: &Policy, job: JobIx) -> Option<Arc<PlacementReport>> {
+        if self.by_job.is_empty() {
+            return None;
+        }
+        let by_room = || {
+            let ask = Ask::new(round.view(), job).filter(|ask| policy.is_free(ask))?;
+            self.by_room.get(&ask.resources())
+        };
+        self.by_job.get(&job).or_else(by_room).cloned()
+    }
+
+    fn note(
+        &mut self,
+        round: &Round<'_>,
+        policy: &Policy,
+        job: JobIx,
+        now: Timestamp,
+    ) -> Arc<PlacementReport> {
+        let report = Arc::new(explain(round.view(), job, &policy.filters, now));
+        self.by_job.insert(job, Arc::clone(&report));
+        if let Some(ask) = Ask::new(round.view(), job).filter(|ask| policy.is_free(ask)) {
+            self.by_room.insert(ask.resources(), Arc::clone(&report));
+        }
+        report
     }
 }

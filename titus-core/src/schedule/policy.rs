@@ -31,7 +31,7 @@ pub trait Filter: fmt::Debug + Send + Sync {
     fn check(&self, ask: &Ask<'_>, host: &Candidate<'_>) -> Result<(), Reject>;
 }
 
-/// Ranks hosts. The scores of all are added, and the fullest host wins by [`PACKING`](super::PACKING) beside them.
+/// Ranks hosts. What all scores give is added to [`BALANCE`](super::BALANCE) and [`PACKING`](super::PACKING).
 pub trait Score: fmt::Debug + Send + Sync {
     /// What it looks at for this job; `None` when it gives every host the most.
     fn reads(&self, ask: &Ask<'_>) -> Option<Reads>;
@@ -43,7 +43,7 @@ pub trait Score: fmt::Debug + Send + Sync {
     fn score(&self, ask: &Ask<'_>, host: &Candidate<'_>) -> Fitness;
 }
 
-/// How well a host suits, in millionths; higher is better.
+/// How well a host suits: 0.05 is 2^21, so that packing is exact. Higher is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Fitness(pub u32);
 

@@ -1,14 +1,17 @@
-//! The standard scores: preferences before packing.
+//! The standard scores: preferences before balance, balance before packing.
 
 use super::policy::{Fitness, Reads, Score};
 use super::{Ask, Candidate};
-use crate::resources::Resources;
 
-/// The most that packing gives to a full host: 0.35.
-pub const PACKING: Fitness = Fitness(350_000);
+/// What a host that keeps all of a job's soft constraints gets: 0.50.
+pub const PREFERENCES: Fitness = Fitness(10 * (1 << 21));
 
-/// The most that keeping all soft constraints gives: 0.50.
-pub const PREFERENCES: Fitness = Fitness(500_000);
+/// What a host gets on which the resource that the cell is short of can still be used up afterwards: 0.40. It is
+/// more than [`PACKING`]: an empty host is better than one that is left with cpu and no memory to use it with.
+pub const BALANCE: Fitness = Fitness(8 * (1 << 21));
+
+/// What a host gets that is full afterwards in cpu and memory: 0.35; half of it when half full.
+pub const PACKING: Fitness = Fitness(7 * (1 << 21));
 
 /// The share of a job's soft constraints that a host keeps; all of it for a job that has none.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,26 +28,7 @@ impl Score for Preferences {
 
     fn score(&self, ask: &Ask<'_>, host: &Candidate<'_>) -> Fitness {
         let (set, kept) = ask.rules().soft.kept(ask, host);
-        if set == 0 {
-            PREFERENCES
-        } else {
-            Fitness(PREFERENCES.0 / set * kept)
-        }
+        let each = PREFERENCES.0.checked_div(set);
+        each.map_or(PREFERENCES, |each| Fitness(each * kept))
     }
-}
-
-/// How much of a host is taken, of [`PACKING`]: the mean of cpu and memory. It is a sum over what is taken, so that
-/// the hosts of one class keep their order whatever a task asks.
-#[must_use]
-pub fn fill(taken: &Resources, capacity: &Resources) -> Fitness {
-    Fitness(half(taken.cpu_milli, capacity.cpu_milli) + half(taken.memory_mb, capacity.memory_mb))
-}
-
-fn half(taken: u64, capacity: u64) -> u32 {
-    let most = PACKING.0 / 2;
-    if taken >= capacity {
-        return most;
-    }
-    let part = u128::from(taken) * u128::from(most) / u128::from(capacity);
-    u32::try_from(part).expect("at most the whole")
 }

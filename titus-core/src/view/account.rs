@@ -1,7 +1,7 @@
 //! Who takes how much of which host: the one place where room is taken and given back.
 
 use super::tasks::TaskIx;
-use super::{Assumed, ClusterView, HostIx};
+use super::{ClusterView, HostIx};
 use crate::id::PlanId;
 use crate::resources::Resources;
 
@@ -9,14 +9,14 @@ impl ClusterView {
     /// Takes room on the task's host, if it holds one.
     pub(super) fn acquire(&mut self, task: TaskIx) {
         let row = &self.tasks[task];
-        let Some(host) = row.holds() else { return };
+        let Some(at) = row.holds() else { return };
         let assumed = row.assumed;
         let job = row.job();
         let (shape, exclusive, queue) = {
             let job = &self.jobs[job];
             (job.shape, job.is_exclusive(), job.queue)
         };
-        let host = &mut self.hosts[host];
+        let host = &mut self.hosts[at];
         let part = if assumed {
             &mut host.assumed
         } else {
@@ -34,19 +34,20 @@ impl ClusterView {
             let queue = self.queues.get_mut(queue);
             queue.taken = plus(&queue.taken, &shape);
         }
+        self.reindex(at);
     }
 
     /// The inverse of [`acquire`](Self::acquire), before anything that it read has changed.
     pub(super) fn release(&mut self, task: TaskIx) {
         let row = &self.tasks[task];
-        let Some(host) = row.holds() else { return };
+        let Some(at) = row.holds() else { return };
         let assumed = row.assumed;
         let job = row.job();
         let (shape, exclusive, queue) = {
             let job = &self.jobs[job];
             (job.shape, job.is_exclusive(), job.queue)
         };
-        let host = &mut self.hosts[host];
+        let host = &mut self.hosts[at];
         let part = if assumed {
             &mut host.assumed
         } else {
@@ -65,6 +66,24 @@ impl ClusterView {
         if let Some(queue) = queue {
             let queue = self.queues.get_mut(queue);
             queue.taken = queue.taken.saturating_sub(&shape);
+        }
+        self.reindex(at);
+    }
+
+    /// Tells the index what a host has to offer now.
+    pub(super) fn reindex(&mut self, ix: HostIx) {
+        let host = &mut self.hosts[ix];
+        let Some(record) = &host.record else { return };
+        match (host.class, host.is_open()) {
+            (Some(_), true) => self
+                .index
+                .update(ix.number(), &host.free(), &record.spec.capacity),
+            (None, true) => host.class = Some(self.index.insert(ix.number(), record, &host.free())),
+            (Some(class), false) => {
+                self.index.remove(ix.number(), class);
+                host.class = None;
+            }
+            (None, false) => {}
         }
     }
 
@@ -105,7 +124,7 @@ impl ClusterView {
         if tasks.is_empty() {
             return;
         }
-        let assumed = self.assumed.entry(plan).or_insert_with(Assumed::default);
+        let assumed = self.assumed.entry(plan).or_default();
         assumed.open += tasks.len();
         assumed.tasks.extend(tasks);
     }

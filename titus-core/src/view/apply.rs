@@ -9,7 +9,7 @@ use super::tasks::{Lineage, TaskRow};
 use super::waiting::Ticket;
 use super::{ClusterView, HostIx, JobIx, TaskIx};
 use crate::change::Change;
-use crate::host::HostRecord;
+use crate::host::{HostRecord, HostSpec};
 use crate::id::{HostId, JobId, TaskId};
 use crate::job::JobRecord;
 use crate::schedule::Rules;
@@ -170,7 +170,9 @@ impl ClusterView {
             return;
         }
         let zone = self.zone_ix(&record.spec.zone);
-        self.withdraw_host(ix);
+        let held = self.hosts[ix].record.as_ref();
+        let same_class = held.is_some_and(|held| same_class(&held.spec, &record.spec));
+        self.withdraw_host(ix, same_class);
         if self.hosts[ix].zone != Some(zone) {
             let tasks = self.hosts[ix].tasks.clone();
             tasks.iter().for_each(|task| self.release(*task));
@@ -181,17 +183,21 @@ impl ClusterView {
         row.capacity = plus(&row.capacity, &record.spec.capacity);
         row.open += u32::from(record.takes_tasks());
         self.hosts[ix].record = Some(Arc::clone(record));
+        self.reindex(ix);
     }
 
     fn host_gone(&mut self, id: HostId) {
         let Some(ix) = self.hosts.find(&id) else { return };
-        self.withdraw_host(ix);
+        self.withdraw_host(ix, false);
         self.forget_host_if_unused(ix);
     }
 
-    /// Drops a host's record, and what it says, from its zone.
-    fn withdraw_host(&mut self, ix: HostIx) {
+    /// Drops a host's record, and what it says, from its zone; from the index too, unless it stays in its class.
+    fn withdraw_host(&mut self, ix: HostIx, same_class: bool) {
         let host = &mut self.hosts[ix];
+        if !same_class && let Some(class) = host.class.take() {
+            self.index.remove(ix.number(), class);
+        }
         if let (Some(record), Some(zone)) = (host.record.take(), host.zone) {
             let zone = &mut self.zones[zone.place()];
             zone.capacity = zone.capacity.saturating_sub(&record.spec.capacity);
@@ -281,4 +287,8 @@ impl ClusterView {
             ix
         })
     }
+}
+
+fn same_class(a: &HostSpec, b: &HostSpec) -> bool {
+    (&a.zone, &a.machine_type, &a.capacity) == (&b.zone, &b.machine_type, &b.capacity)
 }

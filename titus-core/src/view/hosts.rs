@@ -8,6 +8,7 @@ use super::tasks::TaskIx;
 use crate::host::HostRecord;
 use crate::id::HostId;
 use crate::resources::Resources;
+use crate::schedule::index::{ClassIx, emptiness};
 use crate::shard::stable_hash;
 
 pub(crate) type HostIx = Ix<HostRow>;
@@ -31,6 +32,8 @@ pub(crate) struct HostRow {
     pub(crate) id: HostId,
     pub(crate) record: Option<Arc<HostRecord>>,
     pub(crate) zone: Option<ZoneIx>,
+    /// Its class in the index; `None` while it takes no tasks.
+    pub(crate) class: Option<ClassIx>,
     /// Taken by tasks whose records say so.
     pub(crate) held: Resources,
     /// Taken by placements that are assumed.
@@ -41,6 +44,13 @@ pub(crate) struct HostRow {
     pub(crate) exclusive: u32,
     /// Task rows that name it.
     pub(crate) refs: u32,
+}
+
+impl ZoneRow {
+    /// How much of the zone is taken, in shares of its cpu and memory together.
+    pub(crate) fn load(&self) -> i32 {
+        emptiness(&self.taken, &self.capacity)
+    }
 }
 
 impl HostRow {
@@ -60,6 +70,11 @@ impl HostRow {
             .map_or(by_tasks, |record| max_each(&by_tasks, &record.desired.used))
     }
 
+    /// True when plans may place on it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.exclusive == 0 && self.record.as_ref().is_some_and(|record| record.takes_tasks())
+    }
+
     /// The room that a plan may use.
     pub(crate) fn free(&self) -> Resources {
         self.record.as_ref().map_or(Resources::ZERO, |record| {
@@ -74,6 +89,7 @@ impl Default for HostRow {
             id: HostId::new("none").expect("a valid name"),
             record: None,
             zone: None,
+            class: None,
             held: Resources::ZERO,
             assumed: Resources::ZERO,
             tasks: Vec::new(),

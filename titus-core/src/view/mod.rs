@@ -23,13 +23,16 @@ use std::collections::BTreeMap;
 
 pub use read::StateCounts;
 
+pub(crate) use account::plus;
 pub(crate) use hosts::{HostIx, ZoneIx, ZoneRow};
 pub(crate) use jobs::{JobIx, JobRow};
 pub(crate) use tasks::TaskIx;
 pub(crate) use waiting::Queue;
 
 use crate::id::{HostId, JobId, PlanId};
+use crate::resources::Resources;
 use crate::round::Round;
+use crate::schedule::index::{HostIndex, Scarce};
 use crate::time::Timestamp;
 use hosts::HostRow;
 use table::{Ix, Table};
@@ -46,6 +49,7 @@ pub struct ClusterView {
     hosts: Table<HostRow>,
     by_name: BTreeMap<HostId, HostIx>,
     zones: Vec<ZoneRow>,
+    index: HostIndex,
     queues: Queues,
     counts: StateCounts,
     assumed: BTreeMap<PlanId, Assumed>,
@@ -111,6 +115,33 @@ impl ClusterView {
 
     pub(crate) fn host_row(&self, ix: HostIx) -> &HostRow {
         &self.hosts[ix]
+    }
+
+    pub(crate) fn zone_row(&self, ix: ZoneIx) -> &ZoneRow {
+        &self.zones[ix.place()]
+    }
+
+    pub(crate) const fn index(&self) -> &HostIndex {
+        &self.index
+    }
+
+    /// The resource of which the cell's tasks take the greater share.
+    pub(crate) fn scarce(&self) -> Scarce {
+        let taken = self
+            .zones
+            .iter()
+            .fold(Resources::ZERO, |sum, zone| plus(&sum, &zone.taken));
+        Scarce::of(&taken, &self.capacity())
+    }
+
+    /// What all hosts of the cell have together.
+    pub(crate) fn capacity(&self) -> Resources {
+        let zones = self.zones.iter();
+        zones.fold(Resources::ZERO, |sum, zone| plus(&sum, &zone.capacity))
+    }
+
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.queues.iter()
     }
 
     /// The zones with a host that takes tasks.

@@ -32,6 +32,10 @@ impl<T> Ix<T> {
     pub(crate) const fn place(self) -> usize {
         self.0.get() as usize - 1
     }
+
+    pub(crate) const fn number(self) -> u32 {
+        self.0.get() - 1
+    }
 }
 
 impl<T> Clone for Ix<T> {

@@ -31,7 +31,7 @@ pub fn plan_id(number: u64) -> PlanId {
 }
 
 pub fn host_id(number: u64) -> HostId {
-    HostId::new(&format!("host-{number:05}")).unwrap()
+    HostId::new(&format!("host-{number:05}")).expect("a valid name")
 }
 
 /// A host of 8 CPUs and 16 GB in one of three zones and of one of two types.
@@ -104,8 +104,10 @@ impl JobMaker {
     }
 
     pub fn record(&self) -> Arc<JobRecord> {
-        let mut request = JobRequest::default();
-        request.application_name = "app".into();
+        let mut request = JobRequest {
+            application_name: "app".into(),
+            ..JobRequest::default()
+        };
         request.owner.team_email = "me@example.com".into();
         request.capacity_group = self.group.into();
         request.container.image.name = "host".into();
