@@ -127,9 +127,16 @@ impl HostAgent {
     pub fn report(&self) -> HostReport {
         HostReport {
             spec: self.spec.clone(),
-            generation: if self.lacks_text { 0 } else { self.generation },
+            generation: self.generation(),
             tasks: self.tasks.values().filter_map(HostTask::report).collect(),
         }
+    }
+
+    /// The generation that the report claims: that of the last directive that was applied whole, 0 while a launch
+    /// text is lacking.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        if self.lacks_text { 0 } else { self.generation }
     }
 
     /// True when a directive named a launch text that is not here. The report then claims generation 0, which asks
