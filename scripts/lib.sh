@@ -59,14 +59,15 @@ features() {
 # The same, as an argument for --features.
 all_features() { features "$1" | paste -sd, -; }
 
-# What a container platform could leave behind on this machine, one a line: mounts, links, network
-# namespaces, cgroups, nftables.
+# What the platform could leave behind on this machine, one a line: mounts, links, network namespaces,
+# cgroups, nftables. Mounts and cgroups come and go for other reasons too; ours are told by the name, which the
+# temporary folders bear as well.
 traces() {
     {
-        awk '{ print "mount " $5 }' /proc/self/mountinfo
+        awk '$5 ~ /titus/ { print "mount " $5 }' /proc/self/mountinfo
         find /sys/class/net -mindepth 1 -printf 'link %f\n'
         [ ! -d /run/netns ] || find /run/netns -mindepth 1 -printf 'network namespace %f\n'
-        find /sys/fs/cgroup -type d -printf 'cgroup %p\n' 2>/dev/null
+        find /sys/fs/cgroup -type d -path '*titus*' ! -path '*titus-test*' -printf 'cgroup %p\n' 2>/dev/null
         ! is_root || ! command -v nft >/dev/null || nft list tables | sed 's/^/nft /'
     } | sort
 }

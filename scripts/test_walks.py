@@ -103,9 +103,20 @@ class Running(unittest.TestCase):
     def test_addresses_and_folders_are_shown_as_a_reader_has_them(self):
         self.assertEqual(run("$ echo $TITUS_ADDR", "127.0.0.1:7104", "$ pwd", "/tmp/walk"), [])
 
+    @unittest.skipIf(os.geteuid() != 0, "needs root: makes a cgroup")
+    def test_a_cgroup_that_stays_is_a_failure(self):
+        roots = [p for p in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup") if os.path.isdir(p)]
+        group = f"{roots[0]}/titus-stays-{os.getpid()}"
+        with short_cleaning():
+            try:
+                wrong = run(f"$ mkdir {group}")
+            finally:
+                os.rmdir(group)
+        self.assertEqual(wrong, [f"left behind: cgroup {group}"])
+
     @unittest.skipIf(os.geteuid() != 0, "needs root: makes a mount")
     def test_a_mount_that_stays_is_a_failure(self):
-        with tempfile.TemporaryDirectory() as spot, short_cleaning():
+        with tempfile.TemporaryDirectory(prefix="titus-spot-") as spot, short_cleaning():
             try:
                 wrong = run(f"$ mount -t tmpfs none {spot}")
             finally:

@@ -112,11 +112,16 @@ def session(leader):
 
 
 def traces():
-    """All that a container platform could leave behind on this machine."""
-    found = Counter("mount " + line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    """All that the platform could leave behind on this machine.
+
+    Mounts and cgroups come and go for other reasons too; ours are told by the name, which the pages' folders bear as well.
+    """
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    found = Counter(f"mount {path}" for path in mounts if "titus" in path)
     for kind, folder in (("link", "/sys/class/net"), ("network namespace", "/run/netns")):
         found.update(f"{kind} {name}" for name in (os.listdir(folder) if os.path.isdir(folder) else []))
-    found.update(f"cgroup {path}" for path, _, _ in os.walk("/sys/fs/cgroup"))
+    groups = [path for path, _, _ in os.walk("/sys/fs/cgroup") if "titus" in path and "titus-test" not in path]
+    found.update(f"cgroup {path}" for path in groups)
     if os.geteuid() == 0 and shutil.which("nft"):
         listed = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False)
         found.update(f"nft {line}" for line in listed.stdout.splitlines())

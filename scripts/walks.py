@@ -187,7 +187,7 @@ def run_page(path, bin_dir, update=False):
     """Runs one page and returns what is wrong with it, as lines; with UPDATE rewrites it instead."""
     text = Path(path).read_text()
     page, wrong, results, before = parse(text), [], [], traces()
-    folder = Path(tempfile.mkdtemp(prefix="walk-"))
+    folder = Path(tempfile.mkdtemp(prefix="titus-walk-"))
     shell = Shell(folder, environment(folder, bin_dir))
     try:
         for step in page.steps:
