@@ -32,6 +32,26 @@ pub(crate) fn compile(capabilities: CapabilitySet) -> io::Result<Filters> {
     })
 }
 
+#[cfg(feature = "conformance")]
+impl Filters {
+    /// Filters that refuse nothing but a call that no program makes, for escape tests.
+    pub(crate) fn allowing_all() -> io::Result<Self> {
+        let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
+        let nothing = json!({
+            "mismatch_action": "allow",
+            "match_action": {"errno": libc::ENOSYS},
+            "filter": [{"syscall": "lookup_dcookie"}],
+        });
+        let text = json!({"nothing": nothing}).to_string();
+        let programs = compile_from_json(text.as_bytes(), arch).map_err(io::Error::other)?;
+        let bytes = programs.values().next().map(|p| to_bytes(p)).unwrap_or_default();
+        Ok(Self {
+            clone3: bytes.clone(),
+            allowed: bytes,
+        })
+    }
+}
+
 /// The filter that [`compile`] turned into bytes.
 pub(crate) fn from_bytes(bytes: &[u8]) -> BpfProgram {
     bytes

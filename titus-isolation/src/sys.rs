@@ -273,10 +273,11 @@ pub(crate) fn take_inherited(raw: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(raw) }
 }
 
-/// No process may trace this one or look at its descriptors and memory, its own user namespace's root included.
-pub(crate) fn hide_from_tracing() -> io::Result<()> {
+/// Whether processes of the same user may trace this one and look at its descriptors and memory.
+pub(crate) fn set_traceable(traceable: bool) -> io::Result<()> {
+    let dumpable = libc::c_ulong::from(traceable);
     // SAFETY: plain integers.
-    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }.into()).map(drop)
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, dumpable, 0, 0, 0) }.into()).map(drop)
 }
 
 /// Whatever this executes can gain no privilege from the file it executes.
@@ -300,11 +301,14 @@ pub(crate) fn set_nice(nice: i32) -> io::Result<()> {
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }.into()).map(drop)
 }
 
-/// Gives every signal its default action.
+/// Gives every signal its default action, also those that the C library keeps for itself and would refuse to set.
 pub(crate) fn default_signals() {
+    // The kernel's struct: handler (null is the default action), flags, restorer, mask.
+    let default = [0_u64; 4];
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL is valid for every signal; those that cannot be set are left as they are.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        let (new, old) = (default.as_ptr(), std::ptr::null_mut::<u64>());
+        // SAFETY: 32 zero bytes are a valid kernel sigaction on 64-bit machines; signals that cannot be set stay.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old, size_of::<u64>()) };
     }
 }
 

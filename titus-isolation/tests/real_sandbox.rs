@@ -5,23 +5,19 @@
 
 mod real;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use real::{Host, chain};
+use real::Host;
+use titus_isolation::RootFs;
 use titus_isolation::conformance::{Subject, run};
-use titus_isolation::{
-    ContainerRuntime, Error, ExitReason, Limit, Rlimit, RootFs, SandboxRuntime, SandboxState, Signal,
-    Started, User,
-};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root: makes namespaces and cgroups"]
 async fn the_sandbox_conforms() {
     let host = Host::new().await;
     let before = Left::now(&host);
-    let mut subject = Subject::new(Arc::new(host.runtime.clone()), RootFs::Host, host.logs());
-    let runtime = host.runtime.clone();
+    let mut subject = Subject::new(Arc::new((*host.runtime).clone()), RootFs::Host, host.logs());
+    let runtime = (*host.runtime).clone();
     subject.reopen = Some(Box::new(move || Ok(Arc::new(runtime.clone()))));
     let report = run(&subject).await;
     assert!(report.failed.is_empty(), "{report}");

@@ -21,6 +21,7 @@
 mod life;
 mod limits;
 mod output;
+#[cfg(feature = "sandbox")]
 mod weakened;
 
 use std::fmt;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+#[cfg(feature = "sandbox")]
 #[doc(hidden)]
 pub use weakened::Weakened;
 

@@ -1,22 +1,60 @@
-use serde::{Deserialize, Serialize};
+use crate::plan::{MountStep, Plan, Tree};
+use crate::seccomp::Filters;
 
 /// Parts of the hardening that an escape test leaves out, to see its attempt succeed before it sees it refused.
 ///
 /// No production interface takes it; it is here because the sandbox's own tests are a crate of their own.
 #[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Weakened {
-    /// Install no seccomp filter.
+    /// Install filters that allow every system call.
     pub no_seccomp: bool,
-    /// Keep all capabilities over the sandbox's own user namespace.
-    pub all_capabilities: bool,
-    /// Let the init be traced and looked into, as if it had been executed inside.
+    /// Let processes inside trace the init and look at its descriptors.
     pub traceable_init: bool,
     /// Show the host's root file system without the deletions over homes, temporary files and state.
     pub nothing_hidden: bool,
+    /// Show the host's files as owned by root inside.
+    pub host_ids_mapped: bool,
     /// Neither mask nor protect any file of `/proc` and `/sys`.
     pub open_kernel_files: bool,
-    /// Let set-user-id programs gain the rights of their owner.
-    pub new_privileges: bool,
+    /// Follow links on the way to a volume's source.
+    pub volumes_follow_links: bool,
+}
+
+impl Weakened {
+    pub(crate) fn apply(self, plan: &mut Plan) {
+        plan.sandbox.process.traceable_init = self.traceable_init;
+        if self.nothing_hidden {
+            plan.sandbox
+                .mounts
+                .retain(|step| !matches!(step, MountStep::Whiteout(_)));
+            plan.host.retain(|op| {
+                !["tmp", "root", "run"]
+                    .iter()
+                    .any(|n| op.path().ends_with(format!("upper/{n}")))
+            });
+        }
+        if self.open_kernel_files {
+            let closed = |step: &MountStep| matches!(step, MountStep::Mask(_) | MountStep::ReadOnly(_));
+            plan.sandbox.mounts.retain(|step| !closed(step));
+        }
+        for tree in &mut plan.sandbox.trees {
+            match tree {
+                Tree::HostRoot if self.host_ids_mapped => *tree = Tree::Layers("/".into()),
+                Tree::Volume(volume) if self.volumes_follow_links => {
+                    *tree = Tree::Layers(volume.root.join(&volume.source));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// `None`: the filters stay as they are.
+    pub(crate) fn filters(self) -> std::io::Result<Option<Filters>> {
+        if self.no_seccomp {
+            Filters::allowing_all().map(Some)
+        } else {
+            Ok(None)
+        }
+    }
 }

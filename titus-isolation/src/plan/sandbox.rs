@@ -51,11 +51,11 @@ pub struct ProcessPlan {
     pub rlimits: Vec<Rlimit>,
     /// Chosen before the host's own processes when the host runs out of memory: -1,000 to 1,000.
     pub oom_score_adj: i32,
-    /// Parts of the hardening that a test leaves out, to show that an escape succeeds without it.
+    /// Set by escape tests alone, see `conformance::Weakened`.
     #[cfg(feature = "conformance")]
     #[doc(hidden)]
     #[serde(default)]
-    pub weakened: crate::conformance::Weakened,
+    pub traceable_init: bool,
 }
 
 pub(super) fn plan(
@@ -83,7 +83,7 @@ pub(super) fn plan(
             rlimits: spec.rlimits.clone(),
             oom_score_adj: 1_000,
             #[cfg(feature = "conformance")]
-            weakened: crate::conformance::Weakened::default(),
+            traceable_init: false,
         },
     })
 }

@@ -1,25 +1,41 @@
 //! A runtime of its own for one test: own folder, own cgroup, gone at the end, also after a panic.
 
+mod crash;
+mod escape;
+mod inside;
+mod limits;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use titus_isolation::{
     Cgroups, ContainerRuntime, HostFacts, InitProgram, Kernel, KernelOp, LinuxKernel, LogConfig, RootFs,
-    SandboxConfig, SandboxId, SandboxRuntime, SandboxSpec, Started, teardown,
+    Sandbox, SandboxConfig, SandboxId, SandboxRuntime, SandboxSpec, Started, teardown,
 };
 
 /// A machine's worth of state that belongs to one test.
-pub struct Host {
-    pub runtime: SandboxRuntime,
-    pub folder: PathBuf,
+pub(crate) struct Host {
+    pub(crate) runtime: Handle,
+    pub(crate) folder: PathBuf,
     parent: String,
     facts: HostFacts,
+    keep: bool,
+}
+
+/// The runtime, until it is closed.
+pub(crate) struct Handle(Option<SandboxRuntime>);
+
+impl std::ops::Deref for Handle {
+    type Target = SandboxRuntime;
+    fn deref(&self) -> &SandboxRuntime {
+        self.0.as_ref().expect("not closed")
+    }
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Host {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let name = format!(
             "titus-test-{}-{}",
             std::process::id(),
@@ -27,25 +43,51 @@ impl Host {
         );
         let folder = base().join(&name);
         std::fs::create_dir_all(&folder).expect("a folder");
-        let runtime = SandboxRuntime::open(config(&folder, &name)).expect("opens");
+        Self::at(folder).await
+    }
+
+    /// On a folder that may hold sandboxes of an agent that is gone.
+    pub(crate) async fn at(folder: PathBuf) -> Self {
+        let parent = folder.file_name().expect("a name").to_string_lossy().into_owned();
+        let runtime =
+            SandboxRuntime::open(config(&folder, &parent)).unwrap_or_else(|e| panic!("{}", chain(&e)));
         let facts = runtime.facts().await.expect("facts");
         Self {
-            runtime,
+            runtime: Handle(Some(runtime)),
             folder,
-            parent: name,
+            parent,
             facts,
+            keep: false,
         }
     }
 
-    pub fn config(&self) -> SandboxConfig {
+    /// Lets go of the folder, as an agent that has ended.
+    pub(crate) fn close(&mut self) {
+        self.runtime = Handle(None);
+    }
+
+    /// Ends without tidying up; the folder goes to the next.
+    pub(crate) fn leave(mut self) -> PathBuf {
+        self.keep = true;
+        self.folder.clone()
+    }
+
+    pub(crate) async fn runtime_create(&self, spec: &SandboxSpec) -> Sandbox {
+        self.runtime
+            .create(spec)
+            .await
+            .unwrap_or_else(|e| panic!("create: {}", chain(&e)))
+    }
+
+    pub(crate) fn config(&self) -> SandboxConfig {
         config(&self.folder, &self.parent)
     }
 
-    pub fn logs(&self) -> PathBuf {
+    pub(crate) fn logs(&self) -> PathBuf {
         self.folder.join("logs")
     }
 
-    pub fn spec(&self, id: &str, args: &[&str]) -> SandboxSpec {
+    pub(crate) fn spec(&self, id: &str, args: &[&str]) -> SandboxSpec {
         let id = SandboxId::new(id).expect("an id");
         let logs = LogConfig::new(self.logs().join(id.as_str()));
         let mut spec = SandboxSpec::new(id, RootFs::Host, args.iter().copied(), logs);
@@ -54,11 +96,11 @@ impl Host {
     }
 
     /// Runs a shell script inside and answers its code and what it wrote to both streams.
-    pub async fn sh(&self, id: &str, script: &str) -> (Option<i32>, String) {
+    pub(crate) async fn sh(&self, id: &str, script: &str) -> (Option<i32>, String) {
         self.run(&self.spec(id, &["/bin/sh", "-c", script])).await
     }
 
-    pub async fn run(&self, spec: &SandboxSpec) -> (Option<i32>, String) {
+    pub(crate) async fn run(&self, spec: &SandboxSpec) -> (Option<i32>, String) {
         self.runtime
             .create(spec)
             .await
@@ -67,7 +109,7 @@ impl Host {
     }
 
     /// From a sandbox at its gate to its removal.
-    pub async fn finish(&self, spec: &SandboxSpec) -> (Option<i32>, String) {
+    pub(crate) async fn finish(&self, spec: &SandboxSpec) -> (Option<i32>, String) {
         let started = self.runtime.start(&spec.id).await.expect("starts");
         assert!(matches!(started, Started::Running), "{started:?}");
         let exit = self.runtime.wait(&spec.id).await.expect("ends");
@@ -80,7 +122,7 @@ impl Host {
     }
 
     /// Where one of the sandbox's control files is.
-    pub fn control_file(&self, controller: &str, id: &str, file: &str) -> PathBuf {
+    pub(crate) fn control_file(&self, controller: &str, id: &str, file: &str) -> PathBuf {
         let mount = match &self.facts.cgroups {
             Cgroups::V1(mounts) => mounts[controller].clone(),
             Cgroups::V2 { mount, .. } => mount.clone(),
@@ -89,11 +131,11 @@ impl Host {
         mount.join(&self.parent).join(id).join(file)
     }
 
-    pub fn is_v2(&self) -> bool {
+    pub(crate) fn is_v2(&self) -> bool {
         matches!(self.facts.cgroups, Cgroups::V2 { .. })
     }
 
-    pub fn facts(&self) -> &HostFacts {
+    pub(crate) fn facts(&self) -> &HostFacts {
         &self.facts
     }
 
@@ -108,6 +150,9 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
         let kernel = LinuxKernel::new();
         let left = std::fs::read_dir(self.folder.join("sandboxes"))
             .into_iter()
@@ -139,17 +184,17 @@ fn config(folder: &Path, name: &str) -> SandboxConfig {
     config
 }
 
-pub fn init() -> PathBuf {
+pub(crate) fn init() -> PathBuf {
     std::env::var_os("TITUS_INIT")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_titus-init")), PathBuf::from)
 }
 
-pub fn output(spec: &SandboxSpec) -> String {
+pub(crate) fn output(spec: &SandboxSpec) -> String {
     let read = |name: &str| std::fs::read(spec.logs.dir.join(name)).unwrap_or_default();
     String::from_utf8_lossy(&[read("stdout"), read("stderr")].concat()).into_owned()
 }
 
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let source = error
         .source()
         .map(|s| format!(": {}", chain(s)))

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Count, InitProgram, Inner, id_ranges};
@@ -13,18 +14,22 @@ use crate::init::{self, Built, StepError};
 use crate::kernel::{apply, undo};
 use crate::plan::{self, Plan};
 use crate::runtime::{Sandbox, SandboxState};
+use crate::seccomp::Filters;
 use crate::spec::{SandboxId, SandboxSpec};
+
+/// What happens to a plan before it is carried out: nothing, outside of escape tests.
+pub(super) type Change<'a> = &'a dyn Fn(&mut Plan, &mut Arc<Filters>) -> Result<(), Error>;
 
 /// A launcher that has not answered by then is given up. Building takes milliseconds; a starved host, seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Inner {
-    pub(super) fn create(&self, spec: &SandboxSpec) -> Result<Sandbox, Error> {
+    pub(super) fn create(&self, spec: &SandboxSpec, change: Change<'_>) -> Result<Sandbox, Error> {
         if !self.making().insert(spec.id.clone()) {
             return Err(exists(&spec.id));
         }
         let began = Instant::now();
-        let made = self.make(spec);
+        let made = self.make(spec, change);
         self.making().remove(&spec.id);
         match &made {
             Ok(_) => {
@@ -40,11 +45,12 @@ impl Inner {
         made
     }
 
-    fn make(&self, spec: &SandboxSpec) -> Result<Sandbox, Error> {
+    fn make(&self, spec: &SandboxSpec, change: Change<'_>) -> Result<Sandbox, Error> {
         // Refused specs cost nothing: the plan for some range is as good as any to find out.
         plan::plan(spec, &self.facts)?;
-        let filters = self.filters(spec.capabilities)?;
-        let plan = self.claim(spec)?;
+        let mut filters = self.filters(spec.capabilities)?;
+        let mut plan = self.claim(spec)?;
+        change(&mut plan, &mut filters)?;
         let built = apply(&self.kernel, &plan.host[1..]).and_then(|()| self.launch(spec, &plan, &filters));
         match built {
             Ok(pid) => Ok(Sandbox::new(
@@ -83,12 +89,7 @@ impl Inner {
         Ok(plan)
     }
 
-    fn launch(
-        &self,
-        spec: &SandboxSpec,
-        plan: &Plan,
-        filters: &crate::seccomp::Filters,
-    ) -> Result<u32, Error> {
+    fn launch(&self, spec: &SandboxSpec, plan: &Plan, filters: &Filters) -> Result<u32, Error> {
         let failed = |step: &str| {
             let (id, step) = (spec.id.clone(), step.to_owned());
             move |source: io::Error| Error::Build { id, step, source }

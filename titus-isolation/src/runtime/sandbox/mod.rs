@@ -151,6 +151,30 @@ impl SandboxRuntime {
         }
     }
 
+    /// Builds a sandbox without parts of its hardening. For escape tests alone.
+    #[cfg(feature = "conformance")]
+    #[doc(hidden)]
+    pub async fn create_weakened(
+        &self,
+        spec: &SandboxSpec,
+        weakened: crate::conformance::Weakened,
+    ) -> Result<Sandbox, Error> {
+        let spec = spec.clone();
+        self.blocking(move |inner| {
+            inner.create(&spec, &|plan, filters| {
+                weakened.apply(plan);
+                let open = weakened
+                    .filters()
+                    .map_err(|e| Error::kernel("compile", "open filters", e))?;
+                if let Some(open) = open {
+                    *filters = Arc::new(open);
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// Runs something that blocks off the async workers.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -193,7 +217,8 @@ impl ContainerRuntime for SandboxRuntime {
 
     async fn create(&self, spec: &SandboxSpec) -> Result<Sandbox, Error> {
         let spec = spec.clone();
-        self.blocking(move |inner| inner.create(&spec)).await
+        self.blocking(move |inner| inner.create(&spec, &|_, _| Ok(())))
+            .await
     }
 
     async fn start(&self, id: &SandboxId) -> Result<Started, Error> {
