@@ -37,14 +37,16 @@ pub(super) fn main(launch: &Launch, inherited: Inherited, mut launcher: UnixStre
         logs,
         trees,
     } = inherited;
-    let built = build(&launch.plan, &trees)
-        .and_then(|()| Logs::open(logs, &launch.plan.logs).step(|| "open the log files".to_owned()));
+    let built = build(&launch.plan, &trees).and_then(|()| {
+        let logs = Logs::open(logs, &launch.plan.logs).step(|| "open the log files".to_owned())?;
+        Ok((gate::listen().step(|| "listen for signals".to_owned())?, logs))
+    });
     match built {
-        Ok(logs) => {
+        Ok((signals, logs)) => {
             drop(trees);
             let _launcher_is_gone = launcher.write_all(b"+");
             drop(launcher);
-            gate::main(launch, gate, run, logs)
+            gate::main(launch, gate, signals, run, logs)
         }
         Err(error) => {
             let _launcher_is_gone = launcher

@@ -42,10 +42,10 @@ fn fork_command(launch: &Launch, outputs: [Option<OwnedFd>; 2]) -> io::Result<St
         }
         Forked::Parent(pid) => {
             drop((tell, outputs));
+            keep_only_kill()?;
             let mut text = Vec::new();
             told.read_to_end(&mut text)?;
             if text.is_empty() {
-                keep_only_kill()?;
                 sys::trim_memory();
                 return Ok(Start::Running(Pid::from_raw(pid)));
             }

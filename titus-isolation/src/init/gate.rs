@@ -1,6 +1,6 @@
 //! The init's second part: nothing is executed before someone with the host's rights says so.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
@@ -13,11 +13,12 @@ use super::record::{self, Ended, Record};
 use super::{Launch, Opened, SIGNAL_OFFSET, START, answer, leave, supervise};
 use crate::sys;
 
-pub(super) fn main(launch: &Launch, gate: UnixListener, run: OwnedFd, mut logs: Logs) -> ! {
-    let told = (SIGNAL_OFFSET + 1..=SIGNAL_OFFSET + 31).chain([libc::SIGCHLD]);
-    let Ok(signals) = sys::signal_fd(told) else {
-        leave(1)
-    };
+/// What the init listens to from the moment it is known to anyone; a signal to process 1 that comes earlier is lost.
+pub(super) fn listen() -> io::Result<OwnedFd> {
+    sys::signal_fd((SIGNAL_OFFSET + 1..=SIGNAL_OFFSET + 31).chain([libc::SIGCHLD]))
+}
+
+pub(super) fn main(launch: &Launch, gate: UnixListener, signals: OwnedFd, run: OwnedFd, mut logs: Logs) -> ! {
     loop {
         wait_for(&gate, &signals);
         if let Some(signal) = fatal_signal(&signals) {
