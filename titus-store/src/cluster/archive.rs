@@ -67,6 +67,7 @@ impl Cluster {
                 tx.set(&keys::archive_age(record.status.at, id), &[]);
                 tx.clear_key(&keys::job(shard, id));
                 tx.clear_key(&keys::spec(shard, id));
+                tx.clear(&keys::slots(shard, id).children());
                 tx.feed(Feed::Shard(shard), &feed::of_job_gone(id));
                 Ok((tx, true))
             })

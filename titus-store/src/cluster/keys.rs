@@ -82,6 +82,15 @@ pub(crate) fn task(shard: ShardId, task: TaskId) -> Key {
     tasks(shard).uuid(task.to_bytes())
 }
 
+/// The newest task of each of a job's slots: a new one is made only in place of it.
+pub(crate) fn slots(shard: ShardId, job: JobId) -> Key {
+    shard_of("slot", shard).uuid(job.to_bytes())
+}
+
+pub(crate) fn slot(shard: ShardId, job: JobId, index: u32) -> Key {
+    slots(shard, job).int(i64::from(index))
+}
+
 /// What is known of a task for people.
 pub(crate) fn note(shard: ShardId, task: TaskId) -> Key {
     shard_of("note", shard).uuid(task.to_bytes())

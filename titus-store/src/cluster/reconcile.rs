@@ -1,16 +1,17 @@
 //! Writes what reconciling a job has decided.
 
-use titus_core::id::JobId;
+use titus_core::id::{JobId, TaskId};
 use titus_core::job::{JobRecord, JobState};
 use titus_core::reconcile::Action;
 use titus_core::shard::ShardId;
+use titus_core::spec::JobKind;
 use titus_core::task::{TaskHot, TaskState};
 
 use super::lease::Lease;
 use super::record::feed;
 use super::tx::Tx;
 use super::{Cluster, Feed, keys};
-use crate::error::Result;
+use crate::error::{Error, RecordProblem, Result};
 
 /// Actions of one transaction: each writes at most about a kilobyte.
 const MOST_ACTIONS: usize = 400;
@@ -57,8 +58,8 @@ impl Cluster {
         let asks = job.spec.resources();
         match action {
             Action::Create(task) => {
-                let exists = tx.task(shard, task.id).await?.is_some();
-                if !exists && job.status.state == JobState::Accepted {
+                if job.status.state == JobState::Accepted && slot_is_free(tx, job, task).await? {
+                    tx.set(&keys::slot(shard, job.id, task.index), &task.id.to_bytes());
                     tx.put_task(shard, None, task, &asks);
                 }
             }
@@ -90,6 +91,31 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// True when a new task may take its slot: the newest task there is over, and is the one that this one replaces.
+///
+/// What was decided on a view that lags behind is left out here, so no slot ever has two live tasks, and no result of a
+/// batch job is made twice.
+async fn slot_is_free(tx: &Tx, job: &JobRecord, task: &TaskHot) -> Result<bool> {
+    let shard = job.spec.shard();
+    let Some(bytes) = tx.get(&keys::slot(shard, job.id, task.index)).await? else {
+        return Ok(true);
+    };
+    let newest = <[u8; 16]>::try_from(&bytes[..]).map_err(|_| Error::Record {
+        record: "slot",
+        problem: RecordProblem::Length(bytes.len()),
+    })?;
+    let newest = TaskId::from_bytes(newest);
+    let Some(record) = tx.task(shard, newest).await? else {
+        return Ok(true);
+    };
+    let follows = match task.resubmit_of {
+        Some(replaced) => replaced == newest,
+        // A slot that a service had given up is taken anew; a batch job's has its result.
+        None => matches!(job.spec.kind(), JobKind::Service(_)),
+    };
+    Ok(record.state == TaskState::Finished && follows)
 }
 
 /// Moves a finished task out of the live keys.
