@@ -5,7 +5,7 @@
 //! renewal, so a renewal that lands first wins. Whoever writes for a shard reads its epoch in the same transaction, so a
 //! stale owner is fenced by the transaction and not by luck.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use titus_core::rng::Rng;
@@ -105,6 +105,8 @@ pub struct LeaseKeeper {
     lease: Lease,
     renewals: u64,
     renewed: Option<Duration>,
+    /// When the last tick ended.
+    looked: Option<Duration>,
     watched: BTreeMap<MemberId, Watched>,
 }
 
@@ -130,6 +132,7 @@ impl LeaseKeeper {
             lease,
             renewals: 0,
             renewed: None,
+            looked: None,
             watched: BTreeMap::new(),
         }
     }
@@ -139,6 +142,12 @@ impl LeaseKeeper {
     pub fn lease(&self) -> Option<&Lease> {
         let age = self.cluster.clock.elapsed().checked_sub(self.renewed?)?;
         (age < self.length / 2).then_some(&self.lease)
+    }
+
+    /// Until when, on the clock's [`elapsed`](crate::clock::Clock::elapsed), things may be planned under the lease.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<Duration> {
+        self.renewed.map(|renewed| renewed + self.length / 2)
     }
 
     /// How often to call [`tick`](Self::tick).
@@ -153,9 +162,17 @@ impl LeaseKeeper {
     /// The store's. The lease then ages; the timers of other members start anew.
     pub async fn tick(&mut self) -> Result<bool> {
         let start = self.cluster.clock.elapsed();
+        // Whoever was not looking for so long cannot tell whether the others were.
+        if self
+            .looked
+            .is_none_or(|before| start.saturating_sub(before) > self.length / 2)
+        {
+            self.watched.clear();
+        }
         let outcome = self.renew_and_take_over(start).await;
-        let took = self.cluster.clock.elapsed().saturating_sub(start);
-        if outcome.is_err() || took > self.length / 2 {
+        let end = self.cluster.clock.elapsed();
+        self.looked = Some(end);
+        if outcome.is_err() || end.saturating_sub(start) > self.length / 2 {
             self.watched.clear();
         }
         outcome
@@ -202,14 +219,18 @@ impl LeaseKeeper {
         self.renewed = Some(start);
         let before = self.lease.epochs.len();
         let lost = self.drop_lost(&owners);
-        let dead = self.dead_members(&owners).await?;
-        for (shard, owner) in owners {
-            let free = owner
+        let dead = self.dead_members(&owners, start).await?;
+        let held = |owner: &Owner| {
+            owner
                 .member
-                .is_none_or(|m| m != self.member && dead.contains_key(&m));
-            if free && !self.lease.owns(shard) {
-                self.take_over(shard, owner, &dead).await?;
-            }
+                .is_some_and(|m| m == self.member || !dead.contains_key(&m))
+        };
+        let free: Vec<(ShardId, Owner)> = owners
+            .into_iter()
+            .filter(|(shard, owner)| !held(owner) && !self.lease.owns(*shard))
+            .collect();
+        if !free.is_empty() {
+            self.take_over(&free, &dead).await?;
         }
         Ok(lost || self.lease.epochs.len() != before)
     }
@@ -230,59 +251,67 @@ impl LeaseKeeper {
     }
 
     /// Members that own a shard and have not renewed for a lease's length, with the renewal that was seen last.
-    async fn dead_members(&mut self, owners: &[(ShardId, Owner)]) -> Result<BTreeMap<MemberId, u64>> {
-        let now = self.cluster.clock.elapsed();
+    ///
+    /// Counted is the time up to `start`, before this tick asked the store anything: a store that stalls now stalls the
+    /// renewals as well.
+    async fn dead_members(
+        &mut self,
+        owners: &[(ShardId, Owner)],
+        start: Duration,
+    ) -> Result<BTreeMap<MemberId, u64>> {
         let tx = self.cluster.begin().await?;
         let mut dead = BTreeMap::new();
-        for member in owners
-            .iter()
-            .filter_map(|(_, o)| o.member)
-            .filter(|m| *m != self.member)
-        {
+        let members: BTreeSet<MemberId> = owners.iter().filter_map(|(_, o)| o.member).collect();
+        for member in members.into_iter().filter(|m| *m != self.member) {
             let renewals = renewals_of(&tx, member, Read::Snapshot).await?;
-            let seen = self
-                .watched
-                .entry(member)
-                .or_insert(Watched { renewals, since: now });
+            let since = self.cluster.clock.elapsed();
+            let seen = self.watched.entry(member).or_insert(Watched { renewals, since });
             if seen.renewals != renewals {
-                *seen = Watched { renewals, since: now };
+                *seen = Watched { renewals, since };
             }
-            if now.saturating_sub(seen.since) >= self.length {
+            if start.saturating_sub(seen.since) >= self.length {
                 dead.insert(member, renewals);
             }
         }
         Ok(dead)
     }
 
-    async fn take_over(&mut self, shard: ShardId, seen: Owner, dead: &BTreeMap<MemberId, u64>) -> Result<()> {
-        let next = Owner {
-            epoch: seen.epoch + 1,
-            member: Some(self.member),
-        };
+    /// Takes all shards that nobody living owns, in one transaction.
+    async fn take_over(&mut self, free: &[(ShardId, Owner)], dead: &BTreeMap<MemberId, u64>) -> Result<()> {
+        let member = self.member;
         let (taken, _) = self
             .cluster
-            .write("take shard over", async |mut tx| {
-                let owner = Owner::read(&tx, shard, Read::Serializable).await?;
-                if owner == next {
-                    return Ok((tx, true));
-                }
-                if owner != seen {
-                    return Ok((tx, false));
-                }
-                if let Some(old) = owner.member {
-                    let renewals = renewals_of(&tx, old, Read::Serializable).await?;
-                    if dead.get(&old) != Some(&renewals) {
-                        return Ok((tx, false));
+            .write("take shards over", async |mut tx| {
+                let mut taken = Vec::new();
+                let mut still_dead: BTreeMap<MemberId, bool> = BTreeMap::new();
+                for (shard, seen) in free {
+                    let next = Owner {
+                        epoch: seen.epoch + 1,
+                        member: Some(member),
+                    };
+                    let owner = Owner::read(&tx, *shard, Read::Serializable).await?;
+                    if owner == next {
+                        taken.push((*shard, next.epoch));
+                        continue;
+                    }
+                    let free = match seen.member {
+                        None => true,
+                        Some(old) => match still_dead.get(&old) {
+                            Some(known) => *known,
+                            None => dead.get(&old) == Some(&renewals_of(&tx, old, Read::Serializable).await?),
+                        },
+                    };
+                    still_dead.extend(seen.member.map(|old| (old, free)));
+                    if owner == *seen && free {
+                        next.write(&mut tx, *shard);
+                        taken.push((*shard, next.epoch));
                     }
                 }
-                next.write(&mut tx, shard);
-                Ok((tx, true))
+                Ok((tx, taken))
             })
             .await?;
-        if taken {
-            tracing::debug!(%shard, epoch = next.epoch, "shard taken over");
-            self.lease.epochs.insert(shard, next.epoch);
-        }
+        tracing::info!(member = ?self.member, shards = taken.len(), "shards taken over");
+        self.lease.epochs.extend(taken);
         Ok(())
     }
 }

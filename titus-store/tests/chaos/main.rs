@@ -2,6 +2,7 @@
 //! invariants hold after it, no task starts twice, and when the trouble ends every job becomes what it shall be.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![allow(clippy::future_not_send, reason = "the simulation is single-threaded")]
 
 mod host;
 mod process;
@@ -97,6 +98,8 @@ impl World {
             97 => {
                 let host = self.pick(self.hosts.len());
                 self.hosts[host].restart();
+                // What was under way to the agent that died reaches nobody.
+                self.mail.retain(|(to, _)| *to != host);
             }
             98 => {
                 let dead = self.pick(self.processes.len());
@@ -161,10 +164,15 @@ impl World {
 
     /// No task starts on two hosts, and a replacement only after what it replaces is over.
     async fn check_start(&self, host: usize, task: TaskId) {
-        let others = self.hosts.iter().enumerate().filter(|(n, _)| *n != host);
-        for (other, _) in others.filter(|(_, h)| h.started.contains(&task)) {
-            panic!("seed {}: task {task} started on {host} and {other}", self.seed);
-        }
+        let mut others = self.hosts.iter().enumerate().filter(|(n, _)| *n != host);
+        let twice = others
+            .find(|(_, other)| other.started.contains(&task))
+            .map(|(n, _)| n);
+        assert_eq!(
+            twice, None,
+            "seed {}: task {task} started on {host} too",
+            self.seed
+        );
         let found = self.truth.task(task).await.unwrap().unwrap();
         if let Some(before) = found.hot.resubmit_of {
             let before = self.truth.task(before).await.unwrap().unwrap();
@@ -402,7 +410,7 @@ async fn the_same_seed_does_the_same() {
 #[cfg(feature = "embedded")]
 #[tokio::test]
 async fn trouble_breaks_no_promise_on_disk() {
-    for seed in seeds(3) {
+    for seed in seeds(1) {
         println!("TITUS_SEED={seed}");
         let dir = tempfile::tempdir().unwrap();
         let clock = sim_clock();

@@ -50,7 +50,8 @@ impl Process {
     pub(crate) async fn step(&mut self, which: u64) -> Result<()> {
         match which {
             0..=1 => {
-                if self.keeper.tick().await? {
+                let changed = self.keeper.tick().await?;
+                if changed {
                     self.reconcile.look_at_all(&self.warm);
                 }
             }
