@@ -41,7 +41,7 @@ fn main() {
 }
 
 async fn measure(parallel: usize) {
-    let network = Network::new("bench".parse().unwrap(), "10.77.0.0/20".parse().unwrap());
+    let network = Network::new("bench".parse().unwrap(), "10.77.0.0/22".parse().unwrap());
     let host = HostNetwork::new(Arc::new(NetlinkDatapath::new(network).unwrap()), Duration::ZERO);
     host.setup().await.unwrap();
     let (connection, handle, _) = rtnetlink::new_connection().unwrap();

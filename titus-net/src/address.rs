@@ -94,7 +94,7 @@ impl fmt::Debug for Ipv4Block {
     }
 }
 
-/// The block that a network's addresses come from, /16 to /29.
+/// The block that a network's addresses come from, /22 to /29.
 ///
 /// The first address names the network, the second is the gateway (an address of the host), the last is the
 /// broadcast address; all others may be handed out.
@@ -144,7 +144,7 @@ impl Subnet {
 
     /// How many addresses may be handed out.
     pub fn capacity(&self) -> usize {
-        usize::try_from(self.size() - 3).expect("at most 65,533")
+        usize::try_from(self.size() - 3).expect("at most 1,021")
     }
 
     /// The place of a usable address in the subnet, 2 or more; `None` for any other address.
@@ -300,16 +300,16 @@ mod tests {
     #[test]
     fn odd_subnets_are_refused() {
         for text in [
-            "10.0.0.0/15",
+            "10.0.0.0/21",
             "10.0.0.0/30",
             "127.0.0.0/24",
             "169.254.0.0/16",
             "224.0.0.0/24",
-            "0.0.0.0/16",
+            "0.0.0.0/24",
         ] {
             assert!(text.parse::<Subnet>().is_err(), "{text}");
         }
-        assert_eq!(subnet("172.16.0.0/16").capacity(), 65_533);
+        assert_eq!(subnet("172.16.0.0/22").capacity(), 1_021);
     }
 
     #[test]

@@ -91,11 +91,11 @@ pub enum Error {
     },
 
     /// The kernel or a tool refused an operation: it may be tried again, and is worth a look when it stays.
-    #[error("{operation} on {object} failed")]
+    #[error("could not {operation} {object}")]
     Kernel {
-        /// What was tried.
+        /// What was tried, a verb.
         operation: &'static str,
-        /// On which link, table or file.
+        /// The link, address or file that it was tried on.
         object: String,
         /// The refusal.
         #[source]

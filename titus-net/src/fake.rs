@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -250,7 +251,7 @@ impl Datapath for FakeDatapath {
         }
     }
 
-    async fn detach(&self, address: Ipv4Addr) -> Result<Detached, Error> {
+    async fn detach(&self, address: Ipv4Addr, _patience: Duration) -> Result<Detached, Error> {
         let mut kernel = self.host.kernel();
         kernel.gate(FakeCall::Detach, &self.network)?;
         let link = kernel

@@ -12,6 +12,10 @@ use crate::{
     PoolCounts,
 };
 
+/// How long [`HostNetwork::detach`] waits for a link to end with its namespace before it removes it. The kernel
+/// ends namespaces in batches, 300 in 0.2 s; to remove a link by itself holds its network lock for some 20 ms.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// Attaches containers to a network and takes them out, many at once.
 ///
 /// A caller's loop: [`setup`](Self::setup); [`adopt`](Self::adopt) with the containers that should be there;
@@ -155,7 +159,7 @@ impl HostNetwork {
             return Ok(Detached::Gone);
         };
         let address = lease.address;
-        let found = self.remove(lease, |totals| totals.detached += 1).await?;
+        let found = self.remove(lease, LINGER, |totals| totals.detached += 1).await?;
         info!(network = %self.network().name(), %id, %address, ?found, "detached");
         Ok(found)
     }
@@ -173,7 +177,10 @@ impl HostNetwork {
             }
             let leftover = self.state().claim_leftover(&found);
             if let Some(lease) = leftover {
-                match self.remove(lease, |totals| totals.leftovers_removed += 1).await {
+                match self
+                    .remove(lease, Duration::ZERO, |totals| totals.leftovers_removed += 1)
+                    .await
+                {
                     Ok(_) => adoption.removed.push(found),
                     Err(error) => adoption.failed.push((found, error)),
                 }
@@ -251,9 +258,14 @@ impl HostNetwork {
     }
 
     /// Removes the link of a claimed lease and gives its address back.
-    async fn remove(&self, lease: Lease, count: fn(&mut Counters)) -> Result<Detached, Error> {
+    async fn remove(
+        &self,
+        lease: Lease,
+        patience: Duration,
+        count: fn(&mut Counters),
+    ) -> Result<Detached, Error> {
         let claim = Claim::new(self, lease);
-        let outcome = self.datapath.detach(claim.lease.address).await;
+        let outcome = self.datapath.detach(claim.lease.address, patience).await;
         let now = (self.clock)();
         match &outcome {
             Ok(_) => claim.end(|state, id| {

@@ -28,6 +28,7 @@
 //! | [`Ipv4Block`], [`Subnet`], [`Mac`] | addresses | |
 //! | [`AddressPool`], [`Refusal`] | who has which address | |
 //! | [`plan`] | what is done to the kernel, as data | |
+//! | [`resolv_conf`], [`hosts_file`] | how containers find names | |
 //! | [`limits`] | the bounds of all of these | |
 //! | `Datapath`, `HostNetwork` | the seam and the whole | `host` |
 //! | `NetlinkDatapath` | the Linux kernel | `linux` |
@@ -37,6 +38,7 @@
 
 mod address;
 mod error;
+mod files;
 mod spec;
 
 #[cfg(feature = "conformance")]
@@ -59,6 +61,7 @@ pub use datapath::{Datapath, Detached, Found, Netns};
 pub use error::Error;
 #[cfg(feature = "fake")]
 pub use fake::{FakeCall, FakeDatapath, FakeHost};
+pub use files::{hosts_file, resolv_conf};
 #[cfg(feature = "host")]
 pub use host::{Adoption, Counters, HostNetwork};
 #[cfg(feature = "linux")]

@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn link_names_fit_the_kernel_and_lead_back() {
-        let network = network("10.0.0.0/16");
+        let network = network("10.0.0.0/22");
         for address in network.subnet().usable() {
             let port = network.port(address).unwrap();
             assert!(port.len() <= 15 && port != network.bridge(), "{port}");

@@ -257,7 +257,7 @@ async fn teardown_gives_all_addresses_back() {
 #[tokio::test]
 async fn a_trusting_host_believes_in_namespaces_but_not_in_its_own() {
     let (network, _) = network(&FakeHost::trusting()).await;
-    let elsewhere = titus_net::Netns::at("/somebody/elses/ns");
+    let elsewhere = Netns::at("/somebody/elses/ns");
     network.attach(&id("a"), &elsewhere).await.unwrap();
     assert!(network.attach(&id("b"), &FakeHost::own_netns()).await.is_err());
 }

@@ -4,9 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use titus_net::{Error, HostNetwork, NetlinkDatapath, Netns};
 
 mod lab;
 
-use lab::{Place, id, inventory, link_outside, network, on_a_host, run, wait_until};
+use lab::{Place, Running, id, inventory, link_outside, network, on_a_host, run, wait_until};
 
 /// A host with an uplink and a default route.
 fn with_uplink() -> Place {
@@ -235,16 +234,6 @@ fn a_missing_nft_names_its_package() {
     });
 }
 
-/// A process that is killed when this goes.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _killed = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
 /// Runs one of this file's helpers below in a process of its own, on the host of this thread.
 fn helper(name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -295,7 +284,8 @@ fn helper_without_rights() {
         return;
     }
     block_on(async {
-        let error = host_network("one", "10.77.0.0/24").setup().await.unwrap_err();
+        let network = host_network("one", "10.77.0.0/24");
+        let error = network.setup().await.unwrap_err();
         assert!(matches!(&error, Error::Permission { .. }), "{error:?}");
         assert!(error.to_string().ends_with("run as root"), "{error}");
         println!("said so");
@@ -312,14 +302,10 @@ fn kill_9_loses_no_attachment_and_leaves_none_behind() {
         for kill in 0..12_u64 {
             let child = helper("helper_attaches")
                 .env("TITUS_NET_PIDS", pids.join(" "))
-                .spawn()
-                .unwrap();
-            let mut child = Killed(child);
-            let mut lines = BufReader::new(child.0.stdout.take().unwrap())
-                .lines()
-                .map(Result::unwrap);
+                .spawn();
+            let mut child = Running(child.unwrap());
             // The test harness writes its own words before the first line.
-            lines.by_ref().find(|line| line.ends_with("set up")).unwrap();
+            let lines = child.wait_for("set up");
             std::thread::sleep(Duration::from_micros(kill * 1_500));
             drop(child);
             let acknowledged: BTreeSet<_> = lines
@@ -335,8 +321,13 @@ fn kill_9_loses_no_attachment_and_leaves_none_behind() {
             for attachment in &adoption.adopted {
                 let place = &containers[attachment.id.as_str()[1..].parse::<usize>().unwrap()];
                 assert!(place.pings("10.77.0.1", lab::GENEROUS), "{attachment:?}");
-                network.detach(&attachment.id).await.unwrap();
             }
+            // As a new process that wants none of them.
+            let adoption = host_network("crash", "10.77.0.0/24")
+                .adopt(&BTreeSet::new())
+                .await
+                .unwrap();
+            assert_eq!(adoption.removed.len(), acknowledged.len());
             assert!(!run("ip -o link").contains("crash-2"));
         }
         host_network("crash", "10.77.0.0/24").teardown().await.unwrap();

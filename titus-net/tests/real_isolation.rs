@@ -475,3 +475,32 @@ fn no_ipv6_and_no_vlans_leave_a_container() {
         });
     });
 }
+
+/// The container's root may send to any netlink socket in its namespace, so also to the one that wires it in.
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
+fn a_container_that_forges_answers_harms_only_itself() {
+    on_a_host(|| async {
+        let (datapath, [honest]) = set_up(lab()).await;
+        let hostile = Place::container();
+        let mut forger = hostile.spawn(&format!("perl tests/lab/forge.pl {}", std::process::id()));
+        let _lines = forger.wait_for("ready");
+        for _ in 0..20 {
+            // Each in place of the last.
+            datapath
+                .attach(&lease("hostile", "10.77.0.9"), &hostile.netns())
+                .await
+                .unwrap();
+            assert!(hostile.pings("10.77.0.1", GENEROUS));
+        }
+        drop(forger);
+        assert!(honest.pings("10.77.0.1", GENEROUS));
+        let next = Place::container();
+        datapath
+            .attach(&lease("next", "10.77.0.10"), &next.netns())
+            .await
+            .unwrap();
+        assert!(next.pings("10.77.0.1", GENEROUS));
+        assert!(run("ip -o addr show dev lo").contains("127.0.0.1"));
+    });
+}

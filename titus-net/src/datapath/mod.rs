@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -28,9 +29,9 @@ pub trait Datapath: fmt::Debug + Send + Sync {
     /// attachment with this address is replaced. After an error nothing is left of it.
     async fn attach(&self, lease: &Lease, netns: &Netns) -> Result<(), Error>;
 
-    /// Sees to it that no link with this address is left. A link ends by itself when its namespace ends,
-    /// which is much cheaper than to remove it: end the container first.
-    async fn detach(&self, address: Ipv4Addr) -> Result<Detached, Error>;
+    /// Sees to it that no link with this address is left. A link ends by itself soon after its namespace,
+    /// which is much cheaper than to remove it; that is waited for up to `patience`.
+    async fn detach(&self, address: Ipv4Addr, patience: Duration) -> Result<Detached, Error>;
 
     /// The links of containers that the kernel has, in the order of their addresses.
     async fn list(&self) -> Result<Vec<Found>, Error>;

@@ -149,7 +149,7 @@ async fn addresses(links: &Links) -> Result<Vec<(Ipv4Block, u32)>, Error> {
     let messages: Vec<_> = dump
         .try_collect()
         .await
-        .map_err(|error| refused("list addresses", "all", error))?;
+        .map_err(|error| refused("list", "the addresses", error))?;
     let block = |message: rtnetlink::packet_route::address::AddressMessage| {
         let prefix = message.header.prefix_len;
         let address = message.attributes.iter().find_map(|attribute| match attribute {
@@ -166,7 +166,7 @@ async fn routes(links: &Links) -> Result<Vec<RouteMessage>, Error> {
     let dump = links.handle.route().get(all).execute();
     dump.try_collect()
         .await
-        .map_err(|error| refused("list routes", "all", error))
+        .map_err(|error| refused("list", "the routes", error))
 }
 
 fn destination(route: &RouteMessage) -> Option<Ipv4Block> {

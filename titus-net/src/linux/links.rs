@@ -54,7 +54,7 @@ impl Links {
         dump.map_ok(Link::from)
             .try_collect()
             .await
-            .map_err(|error| refused("list links", "all", error))
+            .map_err(|error| refused("list", "the links", error))
     }
 
     /// Removes the link if it is there.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use self::links::{Link, Links};
@@ -20,9 +20,8 @@ mod netns;
 mod nft;
 mod on_host;
 
-/// How long a detach waits for a link to end with its namespace before it removes it, which holds the kernel's
-/// network lock for some 20 ms.
-const LINGER: Duration = Duration::from_millis(200);
+/// How long wiring may take. A hostile container can keep the kernel's answers from a socket in its namespace.
+const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A [`Datapath`] on the network namespace of the thread that makes it, usually the host's own.
@@ -148,7 +147,15 @@ impl Datapath for NetlinkDatapath {
         let bridge = self.bridge().await?;
         let inside = netns::enter(&lease.id, netns).await?;
         let ops = plan::plan_attach(&self.network, lease, bridge.mtu).unwrap_or_default();
-        let outcome = self.wire(lease, &ops, &bridge, &inside).await;
+        let wiring = timeout(PATIENCE, self.wire(lease, &ops, &bridge, &inside)).await;
+        let outcome = wiring.unwrap_or_else(|late| {
+            let object = lease.id.to_string();
+            Err(Error::Kernel {
+                operation: "wire in",
+                object,
+                source: late.into(),
+            })
+        });
         if outcome.is_err()
             && let Err(error) = self.drop_port(lease.address).await
         {
@@ -157,11 +164,11 @@ impl Datapath for NetlinkDatapath {
         outcome
     }
 
-    async fn detach(&self, address: Ipv4Addr) -> Result<Detached, Error> {
+    async fn detach(&self, address: Ipv4Addr, patience: Duration) -> Result<Detached, Error> {
         let Some(port) = self.network.port(address) else {
             return Ok(Detached::Gone);
         };
-        let deadline = Instant::now() + LINGER;
+        let deadline = Instant::now() + patience;
         while self.links.find(&port).await?.is_some() {
             if Instant::now() >= deadline {
                 self.drop_port(address).await?;

@@ -7,43 +7,53 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::Error;
+use crate::plan::TABLE_PREFIX;
 
 /// Where `nft` is looked for; the first is the search path, which often lacks the last two.
 const PLACES: [&str; 3] = ["nft", "/usr/sbin/nft", "/sbin/nft"];
 
 /// Loads rules, all or nothing.
 pub(super) async fn load(rules: String) -> Result<(), Error> {
-    run("load rules", &["-f", "-"], rules).await.map(drop)
+    run("load the rules with", &["-f", "-"], rules).await.map(drop)
 }
 
 /// Removes the tables of that name, if they are there.
 pub(super) async fn drop_tables(table: &str) -> Result<(), Error> {
     let drop_one = |family| format!("table {family} {table}\ndelete table {family} {table}\n");
     let rules = ["ip", "bridge"].map(drop_one).concat();
-    run("drop rules", &["-f", "-"], rules).await.map(drop)
+    run("drop the rules with", &["-f", "-"], rules).await.map(drop)
 }
 
-/// The elements of the sets called `name`, by table of family `ip`.
+/// The elements of the sets called `name` in our networks' tables of family `ip`, by table.
 pub(super) async fn sets(name: &str) -> Result<BTreeMap<String, BTreeSet<String>>, Error> {
-    let answer = json("list sets", &["-j", "list", "sets", "ip"]).await?;
-    let sets = items(&answer, "set").filter(|set| set["name"] == name);
-    Ok(sets
-        .filter_map(|set| Some((set["table"].as_str()?.to_owned(), strings(&set["elem"]))))
-        .collect())
+    let answer = json("list the sets with", &["-j", "list", "sets", "ip"]).await?;
+    Ok(sets_of(&answer, name))
 }
 
 /// The chains that drop what they do not accept of the packets that pass through, as `family table chain`.
 pub(super) async fn closed_forward_chains() -> Result<Vec<String>, Error> {
-    let answer = json("list chains", &["-j", "list", "chains"]).await?;
-    let chains = items(&answer, "chain");
-    let closed = chains.filter(|chain| {
+    let answer = json("list the chains with", &["-j", "list", "chains"]).await?;
+    Ok(closed_forward_chains_of(&answer))
+}
+
+fn sets_of(answer: &Value, name: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let set = |set: &Value| {
+        let table = set["table"]
+            .as_str()
+            .filter(|table| table.starts_with(TABLE_PREFIX))?;
+        (set["name"] == name).then(|| (table.to_owned(), strings(&set["elem"])))
+    };
+    items(answer, "set").filter_map(set).collect()
+}
+
+fn closed_forward_chains_of(answer: &Value) -> Vec<String> {
+    let closed = |chain: &&Value| {
         let family = &chain["family"];
         chain["hook"] == "forward" && chain["policy"] == "drop" && (family == "ip" || family == "inet")
-    });
+    };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    Ok(closed
-        .map(|chain| ["family", "table", "name"].map(|key| text(&chain[key])).join(" "))
-        .collect())
+    let name = |chain: &Value| ["family", "table", "name"].map(|key| text(&chain[key])).join(" ");
+    items(answer, "chain").filter(closed).map(name).collect()
 }
 
 fn items<'a>(answer: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -90,7 +100,7 @@ async fn run(
     }
     let complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     if complaint.contains("Operation not permitted") {
-        let operation = format!("{operation} with nft");
+        let operation = format!("{operation} nft");
         return Err(Error::Permission {
             operation,
             source: complaint.into(),
@@ -134,5 +144,58 @@ fn failed(operation: &'static str, source: Box<dyn std::error::Error + Send + Sy
         operation,
         object: "nft".to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(items: &str) -> Value {
+        serde_json::from_str(&format!(
+            r#"{{"nftables": [{{"metainfo": {{"version": "1.0.6"}}}}, {items}]}}"#
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn sets_are_read_from_our_tables_only() {
+        let answer = answer(
+            r#"{"set": {"family": "ip", "name": "closed", "table": "titus_a", "elem": ["eth0", "eth1"]}},
+               {"set": {"family": "ip", "name": "closed", "table": "titus_b"}},
+               {"set": {"family": "ip", "name": "denied", "table": "titus_a", "elem": ["x"]}},
+               {"set": {"family": "ip", "name": "closed", "table": "else", "elem": ["eth2"]}}"#,
+        );
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<BTreeSet<_>>()
+        };
+        let expected = [("titus_a", names(&["eth0", "eth1"])), ("titus_b", names(&[]))];
+        assert_eq!(
+            sets_of(&answer, "closed"),
+            expected.map(|(table, set)| (table.to_owned(), set)).into()
+        );
+    }
+
+    #[test]
+    fn only_forward_chains_that_drop_are_closed() {
+        let chain = |family: &str, hook: &str, policy: &str| {
+            format!(
+                r#"{{"chain": {{"family": "{family}", "table": "filter", "name": "{hook}-{policy}",
+                    "hook": "{hook}", "policy": "{policy}"}}}}"#
+            )
+        };
+        let all = [
+            chain("ip", "forward", "drop"),
+            chain("inet", "forward", "drop"),
+            chain("ip", "forward", "accept"),
+            chain("ip", "input", "drop"),
+            chain("ip6", "forward", "drop"),
+            r#"{"chain": {"family": "ip", "table": "filter", "name": "plain"}}"#.to_owned(),
+        ];
+        let closed = closed_forward_chains_of(&answer(&all.join(",")));
+        assert_eq!(closed, ["ip filter forward-drop", "inet filter forward-drop"]);
     }
 }

@@ -10,7 +10,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use rules::{CLOSED_SET, Rules, is_plain, table};
+pub use rules::{CLOSED_SET, Rules, TABLE_PREFIX, is_plain, table};
 
 /// The switch that makes the whole host a router, a path below `/proc/sys`.
 pub const ROUTER_PATH: &str = "net/ipv4/ip_forward";

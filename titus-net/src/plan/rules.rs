@@ -2,9 +2,12 @@ use std::fmt;
 
 use crate::{Mac, Network, Protocol};
 
+/// What the names of all networks' tables begin with.
+pub const TABLE_PREFIX: &str = "titus_";
+
 /// The name of a network's tables, one of family `ip` and one of family `bridge`.
 pub fn table(network: &Network) -> String {
-    format!("titus_{}", network.name())
+    format!("{TABLE_PREFIX}{}", network.name())
 }
 
 /// The set in a network's `ip` table that holds [`Rules::closed`], and remembers it after a crash.

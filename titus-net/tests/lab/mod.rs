@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::future::Future;
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::panic::resume_unwind;
@@ -131,6 +131,21 @@ impl Place {
         attempt(&self.nsenter(line))
     }
 
+    /// Starts a command line that runs until what is returned goes.
+    pub(crate) fn spawn(&self, line: &str) -> Running {
+        let line = self.nsenter(line);
+        let mut words = line.split_whitespace();
+        let mut command = Command::new(words.next().unwrap());
+        Running(
+            command
+                .args(words)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap(),
+        )
+    }
+
     fn nsenter(&self, line: &str) -> String {
         format!("nsenter --target {} {} -- {line}", self.pid(), self.namespaces)
     }
@@ -168,6 +183,31 @@ impl Drop for Place {
         // It ends with this process at the latest.
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
+    }
+}
+
+/// A process that is killed when this goes.
+#[derive(Debug)]
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    /// Waits for a line that ends so, and returns the lines after it, up to now or the end.
+    pub(crate) fn wait_for(&mut self, end: &str) -> impl Iterator<Item = String> + use<> {
+        let mut lines = BufReader::new(self.0.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok);
+        assert!(
+            lines.by_ref().any(|line| line.ends_with(end)),
+            "{end}: never said"
+        );
+        lines
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _killed = self.0.kill();
+        let _reaped = self.0.wait();
     }
 }
 
