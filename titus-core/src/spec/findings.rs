@@ -57,7 +57,13 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
-/// The path of a map's entry; the map's own path where the key is too long to repeat.
+/// The path of a map's entry, as [`Violation::field`] writes it: `map.key`, or `map["a.b"]` where the key is not a plain
+/// word; the map's own path where the key is too long to repeat.
+#[must_use]
+pub fn entry_path(map: &str, key: &str) -> String {
+    entry(map, key)
+}
+
 pub(super) fn entry(map: &str, key: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if key.len() > SHOWN {

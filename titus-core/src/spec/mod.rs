@@ -19,6 +19,7 @@ mod spec;
 mod update;
 mod violation;
 
+pub use findings::entry_path;
 pub use launch::{HostVolume, LaunchSpec};
 pub use limits::{Bound, Limit, Limits};
 pub use request::{
