@@ -10,6 +10,7 @@ use super::lease::Lease;
 use super::query::archived_spec;
 use super::reconcile::archive_task;
 use super::record::{feed, job, request};
+use super::tx::{Tx, id_of};
 use super::{Cluster, Feed, keys};
 use crate::error::Result;
 use crate::kv::Read;
@@ -75,46 +76,25 @@ impl Cluster {
         Ok(moved)
     }
 
-    /// Drops archived jobs, with their tasks and notes, that finished before `before`; answers how many.
+    /// Drops archived tasks, with their notes, and archived jobs that finished before `before`; answers how many of both.
+    ///
+    /// Tasks go by their own age: a job that runs for ever leaves no more than others.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's. What was dropped before the error stays dropped.
     pub async fn drop_archived(&self, before: Timestamp) -> Result<usize> {
         let mut dropped = 0;
         loop {
-            let (part, _) = self
-                .write("drop archive", async |mut tx| {
-                    let range = keys::archive_by_age().children();
-                    let Some(entry) = tx.scan(&range, 1, Read::Serializable).await?.pop() else {
-                        return Ok((tx, false));
-                    };
-                    let (finished, job) = keys::job_of_archive_age(&entry.key)?;
-                    if finished >= before {
-                        return Ok((tx, false));
-                    }
-                    let tasks = keys::archived_of_job(job).children();
-                    let entries = tx.scan(&tasks, MOST, Read::Serializable).await?;
-                    let all = entries.len() < MOST;
-                    for entry in entries {
-                        let task = keys::task_of_archived(&entry.key)?;
-                        tx.clear_key(&keys::archived_task(task));
-                        if let Some(shard) = task.shard() {
-                            tx.clear_key(&keys::note(shard, task));
-                        }
-                        tx.clear_key(&entry.key);
-                    }
-                    if all {
-                        tx.clear_key(&keys::archived_job(job));
-                        tx.clear_key(&archived_spec(job));
-                        tx.clear_key(&entry.key);
-                    }
-                    Ok((tx, true))
-                })
+            let (tasks, _) = self
+                .write("drop archived tasks", async |tx| drop_tasks(tx, before).await)
                 .await?;
-            if !part {
+            let (jobs, _) = self
+                .write("drop archived jobs", async |tx| drop_jobs(tx, before).await)
+                .await?;
+            dropped += tasks + jobs;
+            if tasks < MOST && jobs < MOST {
                 return Ok(dropped);
             }
-            dropped += 1;
         }
     }
 
@@ -141,4 +121,40 @@ impl Cluster {
             .await?;
         Ok(dropped)
     }
+}
+
+async fn drop_tasks(mut tx: Tx, before: Timestamp) -> Result<(Tx, usize)> {
+    let range = keys::archived_tasks_by_age().children();
+    let mut dropped = 0;
+    for entry in tx.scan(&range, MOST, Read::Serializable).await? {
+        let (finished, task) = keys::task_of_archived_age(&entry.key)?;
+        if finished >= before {
+            break;
+        }
+        let job = id_of("archived task", &entry.value).map(JobId::from_bytes)?;
+        tx.clear_key(&keys::archived_task(task));
+        tx.clear_key(&keys::archived_of_job_at(job, finished, task));
+        if let Some(shard) = task.shard() {
+            tx.clear_key(&keys::note(shard, task));
+        }
+        tx.clear_key(&entry.key);
+        dropped += 1;
+    }
+    Ok((tx, dropped))
+}
+
+async fn drop_jobs(mut tx: Tx, before: Timestamp) -> Result<(Tx, usize)> {
+    let range = keys::archive_by_age().children();
+    let mut dropped = 0;
+    for entry in tx.scan(&range, MOST, Read::Serializable).await? {
+        let (finished, job) = keys::job_of_archive_age(&entry.key)?;
+        if finished >= before {
+            break;
+        }
+        tx.clear_key(&keys::archived_job(job));
+        tx.clear_key(&archived_spec(job));
+        tx.clear_key(&entry.key);
+        dropped += 1;
+    }
+    Ok((tx, dropped))
 }

@@ -226,6 +226,26 @@ pub(crate) fn task_of_archived(key: &[u8]) -> Result<TaskId> {
     Ok(TaskId::from_bytes(parts.uuid()?))
 }
 
+/// Archived tasks by the time at which they finished.
+pub(crate) fn archived_tasks_by_age() -> Key {
+    Key::new().text("tage")
+}
+
+pub(crate) fn archived_task_age(finished: Timestamp, task: TaskId) -> Key {
+    archived_tasks_by_age()
+        .int(finished.as_millis())
+        .uuid(task.to_bytes())
+}
+
+pub(crate) fn task_of_archived_age(key: &[u8]) -> Result<(Timestamp, TaskId)> {
+    let mut parts = Parts::of(key);
+    parts.text()?;
+    Ok((
+        Timestamp::from_millis(parts.int()?),
+        TaskId::from_bytes(parts.uuid()?),
+    ))
+}
+
 /// Archived jobs by the time at which they finished.
 pub(crate) fn archive_by_age() -> Key {
     Key::new().text("aage")

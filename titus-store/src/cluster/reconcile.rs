@@ -9,9 +9,9 @@ use titus_core::task::{TaskHot, TaskState};
 
 use super::lease::Lease;
 use super::record::feed;
-use super::tx::Tx;
+use super::tx::{Tx, id_of};
 use super::{Cluster, Feed, keys};
-use crate::error::{Error, RecordProblem, Result};
+use crate::error::Result;
 
 /// Actions of one transaction: each writes at most about a kilobyte.
 const MOST_ACTIONS: usize = 400;
@@ -102,11 +102,7 @@ async fn slot_is_free(tx: &Tx, job: &JobRecord, task: &TaskHot) -> Result<bool> 
     let Some(bytes) = tx.get(&keys::slot(shard, job.id, task.index)).await? else {
         return Ok(true);
     };
-    let newest = <[u8; 16]>::try_from(&bytes[..]).map_err(|_| Error::Record {
-        record: "slot",
-        problem: RecordProblem::Length(bytes.len()),
-    })?;
-    let newest = TaskId::from_bytes(newest);
+    let newest = TaskId::from_bytes(id_of("slot", &bytes)?);
     let Some(record) = tx.task(shard, newest).await? else {
         return Ok(true);
     };
@@ -124,6 +120,7 @@ pub(super) async fn archive_task(tx: &mut Tx, shard: ShardId, task: &TaskHot) ->
     let finished = task.times.finished.unwrap_or_default();
     tx.set(&keys::archived_task(task.id), &record);
     tx.set(&keys::archived_of_job_at(task.job, finished, task.id), &[]);
+    tx.set(&keys::archived_task_age(finished, task.id), &task.job.to_bytes());
     tx.clear_key(&keys::task(shard, task.id));
     tx.feed(Feed::Shard(shard), &feed::of_task_gone(task.id));
     Ok(())

@@ -8,6 +8,7 @@ use titus_core::spec::JobSpec;
 use titus_core::time::Millis;
 
 use super::record::request;
+use super::tx::id_of;
 use super::{Cluster, REQUEST_KEY_LIFE, keys};
 use crate::error::Result;
 use crate::kv::Version;
@@ -109,9 +110,5 @@ impl Cluster {
 }
 
 fn job_id(bytes: &[u8]) -> Result<JobId> {
-    let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| crate::Error::Record {
-        record: "job id",
-        problem: crate::error::RecordProblem::Length(bytes.len()),
-    })?;
-    Ok(JobId::from_bytes(bytes))
+    id_of("job id", bytes).map(JobId::from_bytes)
 }

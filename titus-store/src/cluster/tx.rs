@@ -16,7 +16,7 @@ use super::record::host::DesiredRow;
 use super::record::note::Note;
 use super::record::{feed, host, job, note, task};
 use crate::codec::{Reader, Writer};
-use crate::error::Result;
+use crate::error::{Error, RecordProblem, Result};
 use crate::kv::{Entry, KeyRange, Read, Txn, Version};
 
 /// A transaction and what it still has to write to hosts.
@@ -210,6 +210,14 @@ impl Tx {
         let entries = self.scan(&range, MOST_ON_HOST, Read::Serializable).await?;
         entries.iter().map(placed).collect()
     }
+}
+
+/// The 16 bytes of an id that is a value.
+pub(super) fn id_of(record: &'static str, bytes: &[u8]) -> Result<[u8; 16]> {
+    <[u8; 16]>::try_from(bytes).map_err(|_| Error::Record {
+        record,
+        problem: RecordProblem::Length(bytes.len()),
+    })
 }
 
 /// More tasks than any host runs; a scan must name a limit.
