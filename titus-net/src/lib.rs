@@ -20,6 +20,25 @@
 //! # Ok::<(), titus_net::Error>(())
 //! ```
 //!
+//! # What holds
+//!
+//! Whoever is root in a container, with every right in its namespaces, can be assumed hostile. Each line is a
+//! test of `tests/real_isolation.rs`, where the attempt first fails and then succeeds without the rules.
+//!
+//! | A container | Test |
+//! |---|---|
+//! | reaches other containers of its network and, by the host's address, the outside | `containers_reach_each_other_and_the_host_reaches_them`, `the_outside_sees_the_hosts_address_and_cannot_open_connections` |
+//! | reaches nothing of the host but a ping and named services | `the_host_is_out_of_reach`, `named_services_are_reached_at_the_gateway_only` |
+//! | does not reach instance metadata, here or beyond | `the_host_is_out_of_reach`, `metadata_beyond_the_host_is_out_of_reach` |
+//! | cannot use another's address or hardware address | `a_container_cannot_speak_in_anothers_name`, `a_container_cannot_answer_for_another` |
+//! | cannot draw or see another's frames | `a_container_cannot_draw_anothers_frames`, `a_container_sees_no_frames_but_its_own` |
+//! | cannot pass the rules by frames that bridges treat apart | `reserved_frames_do_not_bypass_the_rules` |
+//! | has no IPv6 beyond its own loopback, and no VLANs | `no_ipv6_and_no_vlans_leave_a_container` |
+//! | does not reach containers of other networks | `networks_of_one_host_do_not_reach_each_other` |
+//! | does not make the host a router for others | `a_host_that_did_not_forward_becomes_no_router` |
+//!
+//! Containers of one network are not kept from each other, and bandwidth is not shaped.
+//!
 //! # Map
 //!
 //! | Part | What | Feature |
@@ -28,7 +47,6 @@
 //! | [`Ipv4Block`], [`Subnet`], [`Mac`] | addresses | |
 //! | [`AddressPool`], [`Refusal`] | who has which address | |
 //! | [`plan`] | what is done to the kernel, as data | |
-//! | [`resolv_conf`], [`hosts_file`] | how containers find names | |
 //! | [`limits`] | the bounds of all of these | |
 //! | `Datapath`, `HostNetwork` | the seam and the whole | `host` |
 //! | `NetlinkDatapath` | the Linux kernel | `linux` |
@@ -38,7 +56,6 @@
 
 mod address;
 mod error;
-mod files;
 mod spec;
 
 #[cfg(feature = "conformance")]
@@ -54,6 +71,7 @@ pub mod limits;
 mod linux;
 pub mod plan;
 mod pool;
+mod resolver;
 
 pub use address::{Ipv4Block, Mac, Subnet};
 #[cfg(feature = "host")]
@@ -61,7 +79,6 @@ pub use datapath::{Datapath, Detached, Found, Netns};
 pub use error::Error;
 #[cfg(feature = "fake")]
 pub use fake::{FakeCall, FakeDatapath, FakeHost};
-pub use files::{hosts_file, resolv_conf};
 #[cfg(feature = "host")]
 pub use host::{Adoption, Counters, HostNetwork};
 #[cfg(feature = "linux")]
