@@ -34,6 +34,10 @@ impl<'v> Round<'v> {
         self.view
     }
 
+    pub(crate) const fn view_mut(&mut self) -> &mut ClusterView {
+        self.view
+    }
+
     /// Gives a waiting task a host, after checking that both are there and that there is room. Constraints are
     /// the planner's to check.
     ///

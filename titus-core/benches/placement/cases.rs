@@ -112,7 +112,8 @@ fn fill_cell(hosts: usize, passes: &[Vec<Task>]) -> Filled<Cell> {
         row.extend(pass);
         let pending = cell.submit(pass);
         let (planned, plan) = timed(|| cell.pass(&pending));
-        let (told, ()) = timed(|| cell.echo(&plan));
+        let feed = cell.feed(&plan);
+        let (told, ()) = timed(|| cell.echo(&feed));
         took += planned + told;
         echo += told;
         assert_eq!(plan.unplaced.len(), 0, "at 80 % every task finds a host");
@@ -225,7 +226,8 @@ fn w2(parameters: &Parameters, hosts: usize) {
             std::hint::black_box(host);
             let pending = cell.submit(&[task]);
             let (by_cell, plan) = timed(|| cell.pass(&pending));
-            cell.echo(&plan);
+            let feed = cell.feed(&plan);
+            cell.echo(&feed);
             if pass >= DROPPED {
                 ours.push(micros(by_cell));
                 scans.push(micros(by_scan));
@@ -267,14 +269,12 @@ fn w3(parameters: &Parameters, hosts: usize) {
             let (removed, ()) = timed(|| cell.cluster.end(oldest..oldest + CHURN as u64));
             oldest += CHURN as u64;
             let pending = cell.cluster.submit(&pass);
-            let (planned, plan) = timed(|| {
-                let plan = cell.cluster.pass(&pending);
-                cell.cluster.echo(&plan);
-                plan
-            });
+            let (planned, plan) = timed(|| cell.cluster.pass(&pending));
+            let feed = cell.cluster.feed(&plan);
+            let (told, ()) = timed(|| cell.cluster.echo(&feed));
             assert_eq!(plan.unplaced.len(), 0, "as much was removed as is placed");
             if round > 0 {
-                ours_took += removed + planned;
+                ours_took += removed + planned + told;
                 scan_took += by_scan;
             }
         }

@@ -75,19 +75,25 @@ impl Cell {
         plan
     }
 
-    /// What the feed says of a committed plan: each task launched.
-    pub fn echo(&mut self, plan: &Plan) {
-        for placement in &plan.placements {
-            if let Some(task) = self.view.task(placement.task) {
-                self.view.apply(&Change::Task(TaskHot {
-                    state: TaskState::Launched,
-                    host: Some(placement.host),
-                    plan: Some(plan.id),
-                    version: task.version + 1,
-                    ..task
-                }));
-            }
-        }
+    /// What the feed will say of a plan once it is committed: each task launched.
+    pub fn feed(&self, plan: &Plan) -> Vec<Change> {
+        let placed = plan.placements.iter();
+        let launched = placed.filter_map(|placement| {
+            let task = self.view.task(placement.task)?;
+            Some(Change::Task(TaskHot {
+                state: TaskState::Launched,
+                host: Some(placement.host),
+                plan: Some(plan.id),
+                version: task.version + 1,
+                ..task
+            }))
+        });
+        launched.collect()
+    }
+
+    /// Takes in what the feed says.
+    pub fn echo(&mut self, feed: &[Change]) {
+        feed.iter().for_each(|change| self.view.apply(change));
     }
 
     /// What the feed says of tasks that have ended and were archived.

@@ -10,6 +10,7 @@ use super::report::explain;
 use super::score::Preferences;
 use super::search::{Policy, Search};
 use super::{Ask, PendingTask, PlacementReport, Plan, Unplaced};
+use crate::id::JobId;
 use crate::resources::Resources;
 use crate::rng::Rng;
 use crate::round::Round;
@@ -91,13 +92,17 @@ impl Planner for StandardPlanner {
         };
         let mut failures = Failures::default();
         self.search.reset();
+        let mut last: Option<(JobId, JobIx)> = None;
         for task in pending {
-            let Some(job) = round.view().find_job(task.job.id) else {
+            let same = last.filter(|(id, _)| *id == task.job.id);
+            let found = || Some((task.job.id, round.view().find_job(task.job.id)?));
+            let Some((id, job)) = same.or_else(found) else {
                 continue;
             };
+            last = Some((id, job));
             let known = failures.of(round, &self.policy, job);
             let host = if known.is_none() {
-                self.search.best(&self.policy, round.view(), job)
+                self.search.best(&self.policy, round.view_mut(), job)
             } else {
                 None
             };

@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
-use super::index::{ClassIx, Lanes, Scarce, WHOLE, balanced, emptiness, greater, lanes, offered, unbalanced};
+use super::index::{
+    ClassIx, Lanes, Scarce, WHOLE, balanced, covers, emptiness, greater, lanes, offered, unbalanced,
+};
 use super::policy::{Filter, Fitness, Reads, Score};
 use super::score::{BALANCE, PACKING};
 use super::{Ask, Candidate};
@@ -38,17 +40,15 @@ impl Search {
     }
 
     /// The best host for one more task of the job, or `None` when no host takes it.
-    pub(super) fn best(&mut self, policy: &Policy, view: &ClusterView, job: JobIx) -> Option<HostIx> {
-        let look = Look::new(policy, view, job)?;
+    pub(super) fn best(&mut self, policy: &Policy, view: &mut ClusterView, job: JobIx) -> Option<HostIx> {
         if self.job != Some(job) {
+            self.begin(&Look::new(policy, view, job)?);
             self.job = Some(job);
-            self.asked.sort_out(&look);
-            self.classes.clear();
-            let scarce = view.scarce();
-            let classes = view.index().classes();
-            self.classes
-                .extend(classes.filter_map(|class| look.class_state(&self.asked, class, scarce)));
         }
+        for state in self.classes.iter().filter(|state| state.best.is_none()) {
+            view.index_mut().settle(state.class);
+        }
+        let look = Look::new(policy, view, job)?;
         let mut best: Option<Found> = None;
         for state in &mut self.classes {
             let found = look.best_of_class(&self.asked, state);
@@ -63,15 +63,24 @@ impl Search {
             return;
         };
         let class = view.host_row(host).class;
-        let varies = !self.asked.filters(Reads::Job).is_empty() || !self.asked.scores(Reads::Job).is_empty();
+        let varies = self.asked.varies();
         for state in &mut self.classes {
             if class.is_none_or(|class| class == state.class) {
-                state.best = None;
+                state.best = look.still_best(&self.asked, state, host);
             }
             if varies {
                 state.varying = look.varying(&self.asked, state.class);
             }
         }
+    }
+
+    fn begin(&mut self, look: &Look<'_>) {
+        self.asked.sort_out(look);
+        self.classes.clear();
+        let scarce = look.view.scarce();
+        let classes = look.view.index().classes();
+        self.classes
+            .extend(classes.filter_map(|class| look.class_state(&self.asked, class, scarce)));
     }
 }
 
@@ -93,6 +102,16 @@ impl Asked {
 
     fn scores(&self, reads: Reads) -> &[usize] {
         &self.scores[reads as usize]
+    }
+
+    /// True when each of the job's placements may change what a class gives.
+    fn varies(&self) -> bool {
+        !self.filters(Reads::Job).is_empty() || !self.scores(Reads::Job).is_empty()
+    }
+
+    /// True when hosts of a class differ by more than room.
+    fn looks_at_hosts(&self) -> bool {
+        !self.filters(Reads::Host).is_empty() || !self.scores(Reads::Host).is_empty()
     }
 
     fn sort_out(&mut self, look: &Look<'_>) {
@@ -198,6 +217,21 @@ impl<'v> Look<'v> {
         })
     }
 
+    /// The best host of a class, now fuller by one task, still is the best while it has room: those that are fuller
+    /// had no room before. `None` where only a search can tell.
+    fn still_best(&self, asked: &Asked, state: &ClassState, host: HostIx) -> Option<Known> {
+        let Known(found) = state.best?;
+        let was_balanced = found.is_some_and(|found| found.host == host && found.fitness >= BALANCE);
+        let offer = self.view.index().offer(host.number());
+        let stays = was_balanced && !asked.looks_at_hosts() && covers(&offer.free, &state.need);
+        stays.then(|| {
+            Known(Some(Found {
+                fitness: BALANCE + packing(offer.emptiness - state.takes),
+                host,
+            }))
+        })
+    }
+
     /// First among the hosts that stay balanced; among the others only where they could be better still.
     fn search_class(&self, asked: &Asked, state: &ClassState) -> Option<Found> {
         let best = self.search_members(asked, state, &state.need, BALANCE, None);
@@ -220,7 +254,7 @@ impl<'v> Look<'v> {
         let index = self.view.index();
         let (filters, scores) = (asked.filters(Reads::Host), asked.scores(Reads::Host));
         index.walk(state.class, need, &mut |number| {
-            let base = bonus + packing(index.emptiness(number) - state.takes);
+            let base = bonus + packing(index.offer(number).emptiness - state.takes);
             if best.is_some_and(|found| base + asked.host_most < found.fitness) {
                 return ControlFlow::Break(());
             }

@@ -75,9 +75,9 @@ impl ClusterView {
         let host = &mut self.hosts[ix];
         let Some(record) = &host.record else { return };
         match (host.class, host.is_open()) {
-            (Some(_), true) => self
+            (Some(class), true) => self
                 .index
-                .update(ix.number(), &host.free(), &record.spec.capacity),
+                .update(ix.number(), class, &host.free(), &record.spec.capacity),
             (None, true) => host.class = Some(self.index.insert(ix.number(), record, &host.free())),
             (Some(class), false) => {
                 self.index.remove(ix.number(), class);

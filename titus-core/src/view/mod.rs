@@ -125,6 +125,10 @@ impl ClusterView {
         &self.index
     }
 
+    pub(crate) const fn index_mut(&mut self) -> &mut HostIndex {
+        &mut self.index
+    }
+
     /// The resource of which the cell's tasks take the greater share.
     pub(crate) fn scarce(&self) -> Scarce {
         let taken = self

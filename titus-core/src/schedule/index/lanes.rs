@@ -8,6 +8,9 @@ pub(crate) type Lanes = [i32; 8];
 /// The whole of a capacity, in shares.
 pub(crate) const WHOLE: i32 = 1 << 20;
 
+pub(crate) const CPU: usize = 0;
+pub(crate) const MEMORY: usize = 1;
+pub(crate) const ADDRESSES: usize = 4;
 const CPU_KEPT: usize = 6;
 const MEMORY_KEPT: usize = 7;
 

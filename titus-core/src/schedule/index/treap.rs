@@ -1,12 +1,14 @@
 //! The hosts of each class in a search tree, fullest first; each node knows the most that its subtree has to offer.
 //!
 //! A treap: a search tree by (emptiness, name) and a heap by a hash of the name. Both depend on nothing but what is
-//! in it, so that equal views have equal trees whatever their history. A node's number is its host's.
+//! in it, so that equal views have equal trees whatever their history. A node's number is its host's, a tree's is its
+//! class's.
 
 use std::ops::ControlFlow;
 
-use super::lanes::{Lanes, covers, greater};
+use super::lanes::{ADDRESSES, CPU, Lanes, MEMORY, covers, emptiness, greater, offered};
 use crate::id::HostId;
+use crate::resources::Resources;
 use crate::shard::stable_hash;
 
 /// No node.
@@ -19,7 +21,28 @@ pub(crate) struct Offer {
     pub(crate) free: Lanes,
 }
 
+impl Offer {
+    pub(crate) fn new(free: &Resources, capacity: &Resources) -> Self {
+        Self {
+            emptiness: emptiness(free, capacity),
+            free: offered(free, capacity),
+        }
+    }
+
+    /// True when no task that asks for cpu, memory and an address has room.
+    pub(crate) fn is_spent(&self) -> bool {
+        Self::serves_spent(&self.free)
+    }
+
+    /// True for an ask that a spent host may cover.
+    pub(crate) fn serves_spent(ask: &Lanes) -> bool {
+        ask[CPU].min(ask[MEMORY]).min(ask[ADDRESSES]) <= 0
+    }
+}
+
+/// Two cache lines: a descent is as fast as memory.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 struct Node {
     /// The most of each lane in the subtree.
     most: Lanes,
@@ -27,8 +50,7 @@ struct Node {
     left: u32,
     right: u32,
     parent: u32,
-    tree: u32,
-    weight: u64,
+    weight: u32,
     name: HostId,
 }
 
@@ -48,34 +70,33 @@ impl Treaps {
             left: NIL,
             right: NIL,
             parent: NIL,
-            tree,
-            weight: stable_hash(name.as_str().as_bytes()),
+            weight: u32::try_from(stable_hash(name.as_str().as_bytes()) >> 32).expect("the upper half"),
             name,
         };
         let (place, root) = (at as usize, tree as usize);
         self.nodes.resize(self.nodes.len().max(place + 1), node.clone());
         self.roots.resize(self.roots.len().max(root + 1), NIL);
         self.nodes[place] = node;
-        self.attach(at);
+        self.attach(tree, at);
     }
 
-    /// Takes out a host that is in a tree.
-    pub(crate) fn remove(&mut self, at: u32) {
+    /// Takes out a host that is in the tree.
+    pub(crate) fn remove(&mut self, tree: u32, at: u32) {
         while let Some(child) = self.heavier_child(at) {
-            self.rotate_up(child);
+            self.rotate_up(tree, child);
         }
         let parent = self.node(at).parent;
-        self.replace_child(parent, at, NIL);
+        self.replace_child(tree, parent, at, NIL);
         self.refresh_upwards(parent);
     }
 
-    /// Tells what a host that is in a tree has to offer now.
-    pub(crate) fn update(&mut self, at: u32, offer: Offer) {
-        self.remove(at);
+    /// Tells what a host that is in the tree has to offer now.
+    pub(crate) fn update(&mut self, tree: u32, at: u32, offer: Offer) {
+        self.remove(tree, at);
         let node = self.node_mut(at);
         node.offer = offer;
         node.most = offer.free;
-        self.attach(at);
+        self.attach(tree, at);
     }
 
     pub(crate) fn root(&self, tree: u32) -> Option<u32> {
@@ -114,8 +135,8 @@ impl Treaps {
     }
 
     /// Hangs a node without children where its key belongs, then lifts it to where its weight belongs.
-    fn attach(&mut self, at: u32) {
-        let (tree, most) = (self.node(at).tree, self.node(at).most);
+    fn attach(&mut self, tree: u32, at: u32) {
+        let most = self.node(at).most;
         let (mut parent, mut below) = (NIL, self.roots[tree as usize]);
         while below != NIL {
             parent = below;
@@ -133,12 +154,12 @@ impl Treaps {
             self.node_mut(parent).right = at;
         }
         while self.node(at).parent != NIL && self.heavier(at, self.node(at).parent) {
-            self.rotate_up(at);
+            self.rotate_up(tree, at);
         }
     }
 
     /// Swaps a node with its parent, keeping the order.
-    fn rotate_up(&mut self, at: u32) {
+    fn rotate_up(&mut self, tree: u32, at: u32) {
         let parent = self.node(at).parent;
         let Node { left, right, .. } = *self.node(at);
         let grandparent = self.node(parent).parent;
@@ -154,7 +175,7 @@ impl Treaps {
         if inner != NIL {
             self.node_mut(inner).parent = parent;
         }
-        self.replace_child(grandparent, parent, at);
+        self.replace_child(tree, grandparent, parent, at);
         self.node_mut(at).parent = grandparent;
         self.node_mut(parent).parent = at;
         self.refresh(parent);
@@ -162,9 +183,8 @@ impl Treaps {
     }
 
     /// Makes `new` the child of `parent` that `old` was, or the root.
-    fn replace_child(&mut self, parent: u32, old: u32, new: u32) {
+    fn replace_child(&mut self, tree: u32, parent: u32, old: u32, new: u32) {
         if parent == NIL {
-            let tree = self.node(old).tree;
             self.roots[tree as usize] = new;
         } else if self.node(parent).left == old {
             self.node_mut(parent).left = new;
@@ -216,5 +236,15 @@ impl Treaps {
 
     fn node_mut(&mut self, at: u32) -> &mut Node {
         &mut self.nodes[at as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_two_cache_lines() {
+        assert_eq!(size_of::<Node>(), 128);
     }
 }
