@@ -80,6 +80,10 @@ impl World {
         }
         self.hosts[host].crash();
         self.store.counts.host_crashes += 1;
+        if self.rng.hosts.chance(1, 3) {
+            self.hosts[host].wipe();
+            self.ledger.wiped(self.hosts[host].spec.id, &self.store);
+        }
         let back = self.now + Millis(self.rng.hosts.below(240_000));
         self.agenda.at(back, Event::HostBoot { host });
     }

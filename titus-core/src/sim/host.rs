@@ -71,7 +71,7 @@ pub(super) struct SimHost {
     pub(super) heard: Timestamp,
     /// The session that the scheduler talks with.
     pub(super) linked: u64,
-    boxes: BTreeMap<TaskId, Container>,
+    containers: BTreeMap<TaskId, Container>,
     next_address: u32,
 }
 
@@ -99,14 +99,18 @@ impl SimHost {
             timer_at: None,
             heard: now,
             linked: 0,
-            boxes: BTreeMap::new(),
+            containers: BTreeMap::new(),
             next_address: 0,
         }
     }
 
     /// Starts an agent on what is there; answers what it found and what it wants done.
     pub(super) fn start_agent(&mut self, config: AgentConfig, now: Timestamp) -> (usize, Vec<Command>) {
-        let found: Vec<Adopted> = self.boxes.iter().filter_map(|(id, b)| adopt(*id, b)).collect();
+        let found: Vec<Adopted> = self
+            .containers
+            .iter()
+            .filter_map(|(id, b)| adopt(*id, b))
+            .collect();
         self.session += 1;
         self.send_at = None;
         self.timer_at = None;
@@ -127,7 +131,7 @@ impl SimHost {
         self.stop_agent();
         self.up = false;
         self.boot += 1;
-        for b in self.boxes.values_mut() {
+        for b in self.containers.values_mut() {
             b.wired = false;
             if b.life == Life::Running {
                 b.life = Life::Exited(Exit::Unknown);
@@ -135,14 +139,22 @@ impl SimHost {
         }
     }
 
+    /// Its disk is lost too: nothing tells any more what ran here.
+    pub(super) fn wipe(&mut self) {
+        self.containers.clear();
+    }
+
     /// Tasks for which something beyond logs exists.
     pub(super) fn holding(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.boxes.iter().filter(|(_, b)| b.holds()).map(|(id, _)| *id)
+        self.containers
+            .iter()
+            .filter(|(_, b)| b.holds())
+            .map(|(id, _)| *id)
     }
 
     /// A program ends, if it still runs.
     pub(super) fn exit(&mut self, task: TaskId, exit: Exit, now: Timestamp) -> bool {
-        match self.boxes.get_mut(&task) {
+        match self.containers.get_mut(&task) {
             Some(b) if b.life == Life::Running => {
                 b.life = Life::Exited(exit);
                 b.times.finished = Some(now);
@@ -163,10 +175,10 @@ impl SimHost {
         let fresh = Ipv4Addr::from(0x0a00_0001 + self.next_address);
         let none = (Outcome::Done, Effect::default());
         if command.work == Work::Forget {
-            self.boxes.remove(&command.task);
+            self.containers.remove(&command.task);
             return none;
         }
-        let b = self.boxes.entry(command.task).or_insert_with(Container::new);
+        let b = self.containers.entry(command.task).or_insert_with(Container::new);
         match &command.work {
             Work::FetchImage { image } if image.tag == "missing" => failed(Fault::Request, "no such image"),
             Work::AssignAddress { .. } => {

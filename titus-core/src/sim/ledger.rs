@@ -9,17 +9,25 @@ use crate::task::TaskState;
 /// Every start of a program, and what was wrong about it.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
+    /// How many programs were started.
+    pub(super) count: u64,
     starts: BTreeMap<TaskId, HostId>,
     pub(super) wrong: Vec<String>,
 }
 
 impl Ledger {
-    pub(super) fn starts(&self) -> u64 {
-        self.starts.len() as u64
+    /// A host lost its memory. What it never told of it may begin anew, since nobody can know better; what it had told
+    /// of has to be given up.
+    pub(super) fn wiped(&mut self, host: HostId, store: &Store) {
+        self.starts.retain(|task, on| {
+            let told = store.task(*task).is_none_or(|t| t.times.preparing.is_some());
+            *on != host || told
+        });
     }
 
     /// A program starts on a host, right now.
     pub(super) fn started(&mut self, task: TaskId, host: HostId, wired: bool, store: &Store) {
+        self.count += 1;
         if !wired {
             self.wrong.push(format!(
                 "task {task} started on {host} before its network was wired"

@@ -133,7 +133,7 @@ impl World {
         if !stale.is_empty() {
             return Err(self.failure(stale));
         }
-        self.store.counts.starts = self.ledger.starts();
+        self.store.counts.starts = self.ledger.count;
         Ok(SimReport {
             hash: self.store.hash,
             span: self.now.since(START),
