@@ -17,6 +17,7 @@ async fn the_sandbox_conforms() {
     let host = Host::new().await;
     let before = Left::now(&host);
     let mut subject = Subject::new(Arc::new((*host.runtime).clone()), RootFs::Host, host.logs());
+    subject.env = real::env();
     let runtime = (*host.runtime).clone();
     subject.reopen = Some(Box::new(move || Ok(Arc::new(runtime.clone()))));
     let report = run(&subject).await;

@@ -37,7 +37,7 @@ pub use weakened::Weakened;
 
 use crate::error::Error;
 use crate::runtime::{ContainerRuntime, Exit};
-use crate::spec::{LogConfig, RootFs, SandboxId, SandboxSpec};
+use crate::spec::{EnvVar, LogConfig, RootFs, SandboxId, SandboxSpec};
 
 /// Answers the same runtime as after a restart of its process.
 pub type Reopen = Box<dyn Fn() -> Result<Arc<dyn ContainerRuntime>, Error> + Send + Sync>;
@@ -53,6 +53,8 @@ pub struct Subject {
     pub reopen: Option<Reopen>,
     /// A folder of its own, for logs.
     pub folder: PathBuf,
+    /// Variables that every command gets, where its root file system needs some.
+    pub env: Vec<EnvVar>,
     next: AtomicU64,
 }
 
@@ -64,6 +66,7 @@ impl Subject {
             rootfs,
             reopen: None,
             folder: folder.into(),
+            env: Vec::new(),
             next: AtomicU64::new(0),
         }
     }
@@ -73,12 +76,10 @@ impl Subject {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let name = format!("conformance-{}-{number}", std::process::id());
         let id = SandboxId::new(name.clone()).expect("made of letters, digits and `-`");
-        SandboxSpec::new(
-            id,
-            self.rootfs.clone(),
-            args.iter().copied(),
-            LogConfig::new(self.folder.join(name)),
-        )
+        let logs = LogConfig::new(self.folder.join(name));
+        let mut spec = SandboxSpec::new(id, self.rootfs.clone(), args.iter().copied(), logs);
+        spec.env.clone_from(&self.env);
+        spec
     }
 
     /// Runs a command to its end and answers how it ended and what it wrote to standard output and error.

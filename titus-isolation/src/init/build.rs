@@ -110,36 +110,38 @@ fn carry_out(step: &MountStep, trees: &[OwnedFd]) -> io::Result<()> {
     }
 }
 
-/// Kernels from 6.8 take layers one by one, without a limit on their number; older ones take a list that must fit a page.
+/// Kernels from 6.8 take layers one by one, without a limit on their number; older ones take a list that must fit a
+/// page, and refuse the new way only when all has been said.
 fn overlay(lower: &[String], target: &str) -> io::Result<()> {
-    let overlay = sys::NewMount::of(c"overlay")?;
-    let mut one_by_one = lower.iter().map(|layer| overlay.set("lowerdir+", layer));
-    match one_by_one.by_ref().collect::<io::Result<()>>() {
-        Ok(()) => {
-            overlay.set("upperdir", "upper")?;
-            overlay.set("workdir", "work")?;
-            overlay.flag("userxattr")?;
-            let mounted = overlay.mount(0)?;
-            sys::move_mount(mounted, AT_FDCWD, &sys::c_string(target)?)
-        }
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            let options = format!(
-                "lowerdir={},upperdir=upper,workdir=work,userxattr",
-                lower.join(":")
-            );
-            if options.len() >= 4_096 {
-                return Err(io::Error::from_raw_os_error(libc::E2BIG));
-            }
-            Ok(mount(
-                Some("overlay"),
-                target,
-                Some("overlay"),
-                MsFlags::empty(),
-                Some(options.as_str()),
-            )?)
-        }
-        Err(error) => Err(error),
+    match overlay_one_by_one(lower, target) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+        other => return other,
     }
+    let options = format!(
+        "lowerdir={},upperdir=upper,workdir=work,userxattr",
+        lower.join(":")
+    );
+    if options.len() >= 4_096 {
+        return Err(io::Error::from_raw_os_error(libc::E2BIG));
+    }
+    Ok(mount(
+        Some("overlay"),
+        target,
+        Some("overlay"),
+        MsFlags::empty(),
+        Some(options.as_str()),
+    )?)
+}
+
+fn overlay_one_by_one(lower: &[String], target: &str) -> io::Result<()> {
+    let overlay = sys::NewMount::of(c"overlay")?;
+    lower
+        .iter()
+        .try_for_each(|layer| overlay.set("lowerdir+", layer))?;
+    overlay.set("upperdir", "upper")?;
+    overlay.set("workdir", "work")?;
+    overlay.flag("userxattr")?;
+    sys::move_mount(overlay.mount(0)?, AT_FDCWD, &sys::c_string(target)?)
 }
 
 fn fresh(kind: &str, target: &str, data: &str, writable: bool) -> io::Result<()> {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use titus_isolation::{
-    Cgroups, ContainerRuntime, HostFacts, InitProgram, Kernel, KernelOp, LinuxKernel, LogConfig, RootFs,
-    Sandbox, SandboxConfig, SandboxId, SandboxRuntime, SandboxSpec, Started, teardown,
+    Cgroups, ContainerRuntime, EnvVar, HostFacts, InitProgram, Kernel, KernelOp, LinuxKernel, LogConfig,
+    RootFs, Sandbox, SandboxConfig, SandboxId, SandboxRuntime, SandboxSpec, Started, teardown,
 };
 
 /// A machine's worth of state that belongs to one test.
@@ -92,6 +92,7 @@ impl Host {
         let logs = LogConfig::new(self.logs().join(id.as_str()));
         let mut spec = SandboxSpec::new(id, RootFs::Host, args.iter().copied(), logs);
         spec.hostname = "inside".to_owned();
+        spec.env = env();
         spec
     }
 
@@ -187,6 +188,14 @@ fn config(folder: &Path, name: &str) -> SandboxConfig {
 pub(crate) fn init() -> PathBuf {
     std::env::var_os("TITUS_INIT")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_titus-init")), PathBuf::from)
+}
+
+/// What programs need in a guest kernel that runs without some of the processor's registers.
+pub(crate) fn env() -> Vec<EnvVar> {
+    std::env::var("GLIBC_TUNABLES")
+        .map(|value| EnvVar::new("GLIBC_TUNABLES", value))
+        .into_iter()
+        .collect()
 }
 
 pub(crate) fn output(spec: &SandboxSpec) -> String {
