@@ -127,8 +127,8 @@ impl HostNetwork {
         Ok(self.attachment(&lease))
     }
 
-    /// Wires a container in; one that is in already stays as it is. After an error the address stays with
-    /// `id` until it is attached again or detached.
+    /// Wires a container in; one that is in already stays as it is, whatever the namespace. After an error the
+    /// address stays with `id` until it is attached again or detached.
     pub async fn attach(&self, id: &AttachmentId, netns: &Netns) -> Result<Attachment, Error> {
         let start = Instant::now();
         let network = self.network().name();

@@ -31,6 +31,7 @@
 //! | reaches nothing of the host but a ping and named services | `the_host_is_out_of_reach`, `named_services_are_reached_at_the_gateway_only` |
 //! | does not reach instance metadata, here or beyond | `the_host_is_out_of_reach`, `metadata_beyond_the_host_is_out_of_reach` |
 //! | cannot use another's address or hardware address | `a_container_cannot_speak_in_anothers_name`, `a_container_cannot_answer_for_another` |
+//! | cannot break the host's connections to others | `a_container_cannot_break_the_hosts_connections` |
 //! | cannot draw or see another's frames | `a_container_cannot_draw_anothers_frames`, `a_container_sees_no_frames_but_its_own` |
 //! | cannot pass the rules by frames that bridges treat apart | `reserved_frames_do_not_bypass_the_rules` |
 //! | has no IPv6 beyond its own loopback, and no VLANs | `no_ipv6_and_no_vlans_leave_a_container` |

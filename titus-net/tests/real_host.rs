@@ -213,6 +213,36 @@ fn the_network_works_as_soon_as_attach_returns() {
 
 #[test]
 #[ignore = "needs root: makes network namespaces, links and rules"]
+fn a_runtime_of_many_threads_works_too() {
+    on_a_host(|| async {
+        // Its threads are made here, so that they are on this host.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
+        let runtime = runtime.unwrap();
+        let work = runtime.spawn(async {
+            let network = Arc::new(host_network("one", "10.77.0.0/24"));
+            network.setup().await.unwrap();
+            let places = [(); 8].map(|()| Place::container());
+            let attach = |(n, place): (usize, &Place)| {
+                let (network, id, netns) = (network.clone(), id(&format!("c{n}")), place.netns());
+                tokio::spawn(async move { network.attach(&id, &netns).await })
+            };
+            let tasks: Vec<_> = places.iter().enumerate().map(attach).collect();
+            for task in tasks {
+                task.await.unwrap().unwrap();
+            }
+            assert!(places[7].pings("10.77.0.1", lab::GENEROUS));
+            network.teardown().await.unwrap();
+        });
+        work.await.unwrap();
+        runtime.shutdown_background();
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
 fn a_missing_nft_names_its_package() {
     on_a_host(|| async {
         // The programs are hidden from this thread only, which ends with the test.

@@ -1,7 +1,7 @@
 //! The data path of the Linux kernel: links and routes by netlink, rules by `nft`.
 
 use std::net::Ipv4Addr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -68,7 +68,7 @@ impl NetlinkDatapath {
         Ok(bridge)
     }
 
-    fn remembered(&self) -> std::sync::MutexGuard<'_, Option<Link>> {
+    fn remembered(&self) -> MutexGuard<'_, Option<Link>> {
         self.bridge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

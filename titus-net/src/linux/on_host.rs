@@ -12,7 +12,6 @@ use rtnetlink::packet_route::link::{
 };
 use rtnetlink::packet_route::neighbour::{NeighbourFlags, NeighbourState};
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
-
 use tokio::time::{Instant, sleep};
 
 use super::links::{Link, Links, errno, refused};
