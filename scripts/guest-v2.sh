@@ -36,7 +36,7 @@ built() {
 }
 
 KERNEL=$(guest_kernel)
-FEATURES=(-p titus-isolation --features conformance,fake,sandbox)
+FEATURES=(-p titus-isolation --features conformance,fake,image,sandbox)
 say "builds the tests"
 cargo test "${FEATURES[@]}" --test real_sandbox --no-run
 TEST=$(built real_sandbox test "${FEATURES[@]}" --test real_sandbox --no-run)

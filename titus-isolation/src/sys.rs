@@ -398,6 +398,30 @@ pub(crate) fn trim_memory() {
     };
 }
 
+/// Writes everything of the file system that holds a folder to its disk.
+#[cfg(feature = "image")]
+pub(crate) fn sync_file_system(folder: &std::path::Path) -> io::Result<()> {
+    let folder = std::fs::File::open(folder)?;
+    // SAFETY: plain integer.
+    check(unsafe { libc::syncfs(folder.as_raw_fd()) }.into()).map(drop)
+}
+
+/// Sets an extended attribute of an open file.
+#[cfg(feature = "image")]
+pub(crate) fn set_xattr(file: &OwnedFd, name: &CStr, value: &[u8]) -> io::Result<()> {
+    // SAFETY: name and value live through the call, and the length is the value's.
+    let result = unsafe {
+        libc::fsetxattr(
+            file.as_raw_fd(),
+            name.as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+            0,
+        )
+    };
+    check(result.into()).map(drop)
+}
+
 pub(crate) fn c_string(text: &str) -> io::Result<CString> {
     CString::new(text).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a zero byte in a string"))
 }

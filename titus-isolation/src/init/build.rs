@@ -93,7 +93,16 @@ fn carry_out(step: &MountStep, trees: &[OwnedFd]) -> io::Result<()> {
         MountStep::Attach { tree, target } => {
             sys::move_mount(&trees[*tree], AT_FDCWD, &sys::c_string(target)?)
         }
-        MountStep::Overlay { lower, target } => overlay(lower, target),
+        MountStep::Overlay {
+            lower,
+            target,
+            one_by_one: true,
+        } => overlay_one_by_one(lower, target),
+        MountStep::Overlay {
+            lower,
+            target,
+            one_by_one: false,
+        } => overlay_list(lower, target),
         MountStep::Fresh {
             kind,
             target,
@@ -110,13 +119,7 @@ fn carry_out(step: &MountStep, trees: &[OwnedFd]) -> io::Result<()> {
     }
 }
 
-/// Kernels from 6.8 take layers one by one, without a limit on their number; older ones take a list that must fit a
-/// page, and refuse the new way only when all has been said.
-fn overlay(lower: &[String], target: &str) -> io::Result<()> {
-    match overlay_one_by_one(lower, target) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-        other => return other,
-    }
+fn overlay_list(lower: &[String], target: &str) -> io::Result<()> {
     let options = format!(
         "lowerdir={},upperdir=upper,workdir=work,userxattr",
         lower.join(":")

@@ -14,9 +14,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::build::{self, Inherited};
-use super::{Built, GATE, Launch, PID_FILE, RUN, Step, StepError, answer, leave, read_answer};
+use super::{
+    Built, GATE, Launch, PID_FILE, RUN, Request, Step, StepError, answer, leave, read_answer, receive,
+};
 use crate::cgroup::Join;
 use crate::plan::{SandboxPlan, Tree};
+use crate::seccomp::Filters;
 use crate::spec::IdRange;
 use crate::sys::{self, Forked};
 
@@ -36,14 +39,30 @@ pub(super) fn main() -> ! {
     let mut control = UnixStream::from(sys::take_inherited(0));
     let _new_session = nix::unistd::setsid();
     let _inherited_by_mistake = sys::close_from(3);
-    let Ok(launch) = Launch::receive(&mut control) else {
+    let Ok(request) = receive(&mut control).and_then(|r| Ok(serde_json::from_slice(&r)?)) else {
         leave(1)
     };
-    let built = match clone_init(&launch) {
-        Ok(pid) => Built::Ready(pid),
-        Err(error) => Built::Failed(error),
+    let _runtime_is_gone = match request {
+        Request::Launch(plan) => {
+            let (Ok(clone3), Ok(allowed)) = (receive(&mut control), receive(&mut control)) else {
+                leave(1)
+            };
+            let launch = Launch {
+                plan,
+                filters: Filters { clone3, allowed },
+            };
+            answer(
+                &mut control,
+                &clone_init(&launch).map_or_else(Built::Failed, Built::Ready),
+            )
+        }
+        Request::ProbeIdMap(folder) => answer(&mut control, &probe_id_map(&folder)),
+        #[cfg(feature = "image")]
+        Request::Unpack(unpack) => {
+            let layer = fs::File::from(sys::take_inherited(1));
+            answer(&mut control, &crate::image::unpack::run(&unpack, layer))
+        }
     };
-    let _runtime_is_gone = answer(&mut control, &built);
     leave(0)
 }
 
@@ -88,17 +107,10 @@ fn forget_standard_streams() -> std::io::Result<()> {
 
 /// What only the host's root can do for an init that exists, then the word that it may go on.
 fn complete(plan: &SandboxPlan, trees: &[OwnedFd], pid: i32, init: &mut UnixStream) -> Result<(), StepError> {
-    let map = format!("0 {} {}\n", plan.ids.start(), IdRange::SIZE);
-    for file in ["uid_map", "gid_map"] {
-        fs::write(format!("/proc/{pid}/{file}"), &map).step(|| format!("write {file}"))?;
-    }
+    write_id_maps(pid, plan.ids)?;
     for (tree, fd) in plan.trees.iter().zip(trees) {
         if let Tree::Layers(path) = tree {
-            let ids: OwnedFd = fs::File::open(format!("/proc/{pid}/ns/user"))
-                .step(|| "open the user namespace".to_owned())?
-                .into();
-            sys::mount_setattr(fd, c"", sys::RDONLY, Some(&ids))
-                .step(|| format!("map the ids of {}", path.display()))?;
+            map_ids_of(fd, pid).step(|| format!("map the ids of {}", path.display()))?;
         }
     }
     write_pid_file(pid)?;
@@ -112,6 +124,41 @@ fn complete(plan: &SandboxPlan, trees: &[OwnedFd], pid: i32, init: &mut UnixStre
             step: "build the sandbox: its init died".to_owned(),
             errno: libc::ECHILD,
         }),
+    }
+}
+
+fn write_id_maps(pid: i32, ids: IdRange) -> Result<(), StepError> {
+    let map = format!("0 {} {}\n", ids.start(), IdRange::SIZE);
+    ["uid_map", "gid_map"]
+        .into_iter()
+        .try_for_each(|file| fs::write(format!("/proc/{pid}/{file}"), &map).step(|| format!("write {file}")))
+}
+
+/// Shows a tree's files as the user namespace of that process has them.
+fn map_ids_of(tree: &OwnedFd, pid: i32) -> std::io::Result<()> {
+    let ids = OwnedFd::from(fs::File::open(format!("/proc/{pid}/ns/user"))?);
+    sys::mount_setattr(tree, c"", FOREIGN, Some(&ids))
+}
+
+/// Tries on a child that does nothing but wait for its end.
+fn probe_id_map(folder: &Path) -> Result<(), StepError> {
+    let path = CString::new(folder.as_os_str().as_bytes()).map_err(std::io::Error::from);
+    let tree = path
+        .and_then(|path| sys::open_tree(AT_FDCWD, &path))
+        .step(|| "open the folder".to_owned())?;
+    let (ours, mut theirs) = UnixStream::pair().step(|| "make a socket pair".to_owned())?;
+    let flags = u64::try_from(libc::CLONE_NEWUSER).expect("clone flags are positive");
+    match sys::clone3(flags, None).step(|| "clone into a new user namespace".to_owned())? {
+        Forked::Child => {
+            drop(ours);
+            let _until_the_launcher_is_done = theirs.read(&mut [0]);
+            leave(0)
+        }
+        Forked::Parent(pid) => {
+            drop(theirs);
+            write_id_maps(pid, IdRange::FIRST)?;
+            map_ids_of(&tree, pid).step(|| "map ids".to_owned())
+        }
     }
 }
 

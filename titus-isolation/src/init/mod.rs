@@ -19,6 +19,7 @@ mod supervise;
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -51,7 +52,20 @@ pub fn run_if_asked() {
     }
 }
 
-/// What the runtime tells the launcher: the plan, then the two seccomp filters.
+/// What a helper is asked, in the first part of the message.
+#[derive(Debug, Deserialize)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one of them, once, in a process of its own"
+)]
+enum Request {
+    Launch(SandboxPlan),
+    ProbeIdMap(PathBuf),
+    #[cfg(feature = "image")]
+    Unpack(crate::image::unpack::Unpack),
+}
+
+/// A sandbox to build: the plan, then the two seccomp filters.
 #[derive(Debug)]
 struct Launch {
     plan: SandboxPlan,
@@ -99,35 +113,12 @@ impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
     }
 }
 
-/// Sends what [`Launch::receive`] reads on the other side.
-pub(crate) fn send_launch(to: &mut UnixStream, plan: &SandboxPlan, filters: &Filters) -> io::Result<()> {
-    let plan = serde_json::to_vec(plan)?;
-    let mut message = Vec::with_capacity(plan.len() + filters.allowed.len() + 64);
-    for part in [&plan, &filters.clone3, &filters.allowed] {
-        let length = u32::try_from(part.len()).map_err(io::Error::other)?;
-        message.extend(length.to_ne_bytes());
-        message.extend(part);
-    }
-    to.write_all(&message)
-}
-
-impl Launch {
-    fn receive(from: &mut UnixStream) -> io::Result<Self> {
-        let mut part = || {
-            let mut length = [0; 4];
-            from.read_exact(&mut length)?;
-            let mut bytes = vec![0; u32::from_ne_bytes(length) as usize];
-            from.read_exact(&mut bytes).map(|()| bytes)
-        };
-        let plan = serde_json::from_slice(&part()?)?;
-        Ok(Self {
-            plan,
-            filters: Filters {
-                clone3: part()?,
-                allowed: part()?,
-            },
-        })
-    }
+/// The next part of the message, after its length.
+fn receive(from: &mut UnixStream) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let mut bytes = vec![0; u32::from_ne_bytes(length) as usize];
+    from.read_exact(&mut bytes).map(|()| bytes)
 }
 
 /// Writes one answer; the other side reads until this one closes.

@@ -36,6 +36,8 @@ pub enum MountStep {
         lower: Vec<String>,
         /// Where to.
         target: String,
+        /// Whether the kernel takes them one by one (6.8 and later), in any number, or as a list that fits a page.
+        one_by_one: bool,
     },
     /// Mounts a new file system: no set-user-id, no devices, nothing executable.
     Fresh {
@@ -169,9 +171,11 @@ fn rootfs(rootfs: &RootFs, facts: &HostFacts) -> (Vec<Tree>, Vec<MountStep>) {
             )
         }
     };
+    let one_by_one = facts.kernel >= (6, 8);
     steps.push(MountStep::Overlay {
         lower,
         target: "mounts/root".to_owned(),
+        one_by_one,
     });
     (vec![tree], steps)
 }

@@ -102,7 +102,9 @@ impl fmt::Display for MountStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Attach { tree, target } => write!(f, "mount tree {tree} on {target}"),
-            Self::Overlay { lower, target } => write!(f, "mount overlay of {} on {target}", lower.join(" ")),
+            Self::Overlay { lower, target, .. } => {
+                write!(f, "mount overlay of {} on {target}", lower.join(" "))
+            }
             Self::Fresh {
                 kind,
                 target,

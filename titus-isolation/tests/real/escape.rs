@@ -165,11 +165,16 @@ async fn escape_through_the_descriptors_of_the_init() {
 #[ignore = "needs root: makes namespaces and cgroups"]
 async fn escape_to_files_of_the_hosts_root() {
     let host = Host::new().await;
+    let script = "cat /etc/shadow >/dev/null 2>&1 && echo read the passwords; cat /etc/passwd > /dev/null && echo world-readable";
+    assert_eq!(host.sh("first", script).await.1, "world-readable\n");
+    if host.facts().idmapped_mounts != Some(true) {
+        eprintln!("SKIPPED: without id-mapped mounts there is no weaker sandbox to compare with");
+        return;
+    }
     let weakened = Weakened {
         host_ids_mapped: true,
         ..Weakened::default()
     };
-    let script = "cat /etc/shadow >/dev/null 2>&1 && echo read the passwords; cat /etc/passwd > /dev/null && echo world-readable";
     let (weak, proper) = both(&host, weakened, script).await;
     assert!(weak.contains("read the passwords"), "{weak}");
     assert_eq!(proper, "world-readable\n");
@@ -218,7 +223,9 @@ async fn escape_by_a_link_in_a_volume() {
         volumes_follow_links: true,
         ..Weakened::default()
     };
-    assert_ne!(weak(&host, &with("weak", "link"), weakened).await, "0\n");
+    if host.facts().idmapped_mounts == Some(true) {
+        assert_ne!(weak(&host, &with("weak", "link"), weakened).await, "0\n");
+    }
     for (id, source) in [("a", "link"), ("b", "link/ssl"), ("c", "real/file")] {
         let refused = host.runtime.create(&with(id, source)).await;
         let Err(Error::Build {

@@ -2,7 +2,9 @@
 
 mod crash;
 mod escape;
+mod image;
 mod inside;
+mod layout;
 mod limits;
 
 use std::path::{Path, PathBuf};

@@ -1,16 +1,12 @@
 use std::io;
-use std::net::Shutdown;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{Count, InitProgram, Inner, id_ranges};
+use super::{Count, Inner, id_ranges};
 use crate::error::Error;
-use crate::init::{self, Built, StepError};
+use crate::helper;
+use crate::init::{Built, StepError};
 use crate::kernel::{apply, undo};
 use crate::plan::{self, Plan};
 use crate::runtime::{Sandbox, SandboxState};
@@ -19,9 +15,6 @@ use crate::spec::{SandboxId, SandboxSpec};
 
 /// What happens to a plan before it is carried out: nothing, outside of escape tests.
 pub(super) type Change<'a> = &'a dyn Fn(&mut Plan, &mut Arc<Filters>) -> Result<(), Error>;
-
-/// A launcher that has not answered by then is given up. Building takes milliseconds; a starved host, seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Inner {
     pub(super) fn create(&self, spec: &SandboxSpec, change: Change<'_>) -> Result<Sandbox, Error> {
@@ -90,55 +83,25 @@ impl Inner {
     }
 
     fn launch(&self, spec: &SandboxSpec, plan: &Plan, filters: &Filters) -> Result<u32, Error> {
-        let failed = |step: &str| {
-            let (id, step) = (spec.id.clone(), step.to_owned());
-            move |source: io::Error| Error::Build { id, step, source }
+        let failed = |step: String, source| Error::Build {
+            id: spec.id.clone(),
+            step,
+            source,
         };
-        let (mut ours, theirs) = UnixStream::pair().map_err(failed("make a socket pair"))?;
-        ours.set_read_timeout(Some(PATIENCE))
-            .map_err(failed("set a time-out"))?;
-        let mut launcher = self.spawn(theirs).map_err(failed("execute the launcher"))?;
-        let answer = init::send_launch(&mut ours, &plan.sandbox, filters)
-            .and_then(|()| ours.shutdown(Shutdown::Write))
-            .and_then(|()| init::read_answer(&mut ours));
-        finish(&mut launcher, answer.is_err()).map_err(failed("wait for the launcher"))?;
-        match answer {
-            Ok(Built::Ready(pid)) => {
-                u32::try_from(pid).map_err(|e| failed("read the pid")(io::Error::other(e)))
+        match helper::launch(&self.config.init, &plan.sandbox, filters) {
+            Ok(Built::Ready(pid)) => Ok(pid.unsigned_abs()),
+            Ok(Built::Failed(StepError { step, errno })) => {
+                Err(failed(step, io::Error::from_raw_os_error(errno)))
             }
-            Ok(Built::Failed(StepError { step, errno })) => Err(Error::Build {
-                id: spec.id.clone(),
-                step,
-                source: io::Error::from_raw_os_error(errno),
-            }),
-            Err(source) => Err(failed(&format!(
-                "get an answer from {}; a program that embeds the runtime must begin its main with run_if_asked",
-                self.config.init.describe()
-            ))(source)),
+            Err(source) => Err(failed(
+                format!(
+                    "get an answer from {}; a program that embeds the runtime begins its main with run_if_asked",
+                    self.config.init.describe()
+                ),
+                source,
+            )),
         }
     }
-
-    /// Nothing of this process but one socket is passed on.
-    fn spawn(&self, control: UnixStream) -> io::Result<Child> {
-        let program = match &self.config.init {
-            InitProgram::CurrentExe => PathBuf::from("/proc/self/exe"),
-            InitProgram::Installed(path) => path.clone(),
-        };
-        Command::new(program)
-            .arg0(init::ARG0)
-            .env_clear()
-            .stdin(OwnedFd::from(control))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-    }
-}
-
-fn finish(launcher: &mut Child, kill: bool) -> io::Result<()> {
-    if kill {
-        launcher.kill()?;
-    }
-    launcher.wait().map(drop)
 }
 
 fn exists(id: &SandboxId) -> Error {
@@ -147,14 +110,5 @@ fn exists(id: &SandboxId) -> Error {
         operation: "create",
         id: id.clone(),
         problem,
-    }
-}
-
-impl InitProgram {
-    fn describe(&self) -> String {
-        match self {
-            Self::CurrentExe => "this program, started again as its launcher".to_owned(),
-            Self::Installed(path) => format!("the launcher {}", path.display()),
-        }
     }
 }

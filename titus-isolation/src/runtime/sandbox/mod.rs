@@ -19,6 +19,7 @@ use crate::caps::CapabilitySet;
 use crate::cgroup;
 use crate::error::Error;
 use crate::facts::HostFacts;
+use crate::helper::{self, InitProgram};
 use crate::kernel::{LinuxKernel, apply};
 use crate::plan::prepare;
 use crate::seccomp::{self, Filters};
@@ -38,15 +39,6 @@ pub struct SandboxConfig {
     pub hidden: Vec<PathBuf>,
     /// File in which all runtimes of this machine note the id ranges they use.
     pub id_ranges: PathBuf,
-}
-
-/// The program that becomes a sandbox's launcher and init.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InitProgram {
-    /// This program: its `main` begins with [`run_if_asked`](crate::init::run_if_asked).
-    CurrentExe,
-    /// The installed `titus-init`.
-    Installed(PathBuf),
 }
 
 impl SandboxConfig {
@@ -123,6 +115,7 @@ impl SandboxRuntime {
         facts.hidden.clone_from(&config.hidden);
         apply(&kernel, &prepare(&facts))?;
         let lock = lock(&config)?;
+        facts.idmapped_mounts = can_map_ids(&config, facts.kernel);
         let inner = Inner {
             config,
             facts,
@@ -249,6 +242,20 @@ impl ContainerRuntime for SandboxRuntime {
             cgroup::read_stats(&inner.kernel, &inner.facts, &id).ok_or(Error::NotFound { id })
         })
         .await
+    }
+}
+
+/// Overlay takes id-mapped layers from 5.19 on; the rest depends on the file system, so it is tried.
+fn can_map_ids(config: &SandboxConfig, kernel: (u32, u32)) -> Option<bool> {
+    if kernel < (5, 19) {
+        return Some(false);
+    }
+    match helper::probe_id_map(&config.init, &config.state_dir) {
+        Ok(tried) => Some(tried.is_ok()),
+        Err(error) => {
+            tracing::warn!(%error, init = config.init.describe(), "the helper gave no answer");
+            None
+        }
     }
 }
 
