@@ -26,9 +26,9 @@ struct Container {
 }
 
 impl Host {
-    pub(crate) fn new(id: HostId, zone: &str) -> Self {
+    pub(crate) fn new(id: HostId, zone: &str, cpus: u64) -> Self {
         let capacity = Resources {
-            cpu_milli: 4_000,
+            cpu_milli: cpus * 1_000,
             memory_mb: 64_000,
             disk_mb: 1_000_000,
             network_mbps: 10_000,

@@ -61,7 +61,11 @@ struct World {
 impl World {
     fn new(store: Arc<dyn Kv>, clock: Arc<SimClock>, plan: FaultPlan, seed: u64) -> Self {
         let kv = Arc::new(FaultKv::new(Arc::clone(&store), plan, seed));
-        let host = |n: usize| Host::new(HostId::new(&format!("h{n}")).unwrap(), ["a", "b", "c"][n % 3]);
+        // Together they have room for all that is ever asked for; the small ones are often full.
+        let host = |n: usize| {
+            let id = HostId::new(&format!("h{n}")).unwrap();
+            Host::new(id, ["a", "b", "c"][n % 3], [2, 3, 4, 24, 48][n])
+        };
         Self {
             seed,
             rng: RngTree::new(seed).child("chaos"),
