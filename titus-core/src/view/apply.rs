@@ -6,12 +6,13 @@ use super::account::plus;
 use super::hosts::HostRow;
 use super::jobs::JobRow;
 use super::tasks::{Lineage, TaskRow};
-use super::waiting::Ticket;
-use super::{ClusterView, HostIx, JobIx, TaskIx};
+use super::waiting::{QueueIx, Ticket};
+use super::{ClusterView, HostIx, JobIx, TaskIx, ZoneIx};
 use crate::change::Change;
 use crate::host::{HostRecord, HostSpec};
 use crate::id::{HostId, JobId, TaskId};
 use crate::job::JobRecord;
+use crate::resources::Resources;
 use crate::schedule::Rules;
 use crate::task::{TaskHot, TaskState};
 
@@ -121,37 +122,12 @@ impl ClusterView {
             self.by_age.remove(&(held.created, held.id));
         }
         self.by_age.insert((record.created, record.id), ix);
-        self.respec_job(ix, record);
-        self.jobs[ix].record = Some(Arc::clone(record));
-    }
-
-    /// Takes over what the spec says about tasks. Where that has changed, each one gives back what it took and
-    /// takes anew.
-    fn respec_job(&mut self, ix: JobIx, record: &JobRecord) {
         let spec = &record.spec;
         let rules = Rules::of(spec);
         let rules = (rules != Rules::NONE).then(|| Box::new(rules));
-        let queue = Some(self.queues.of(spec.shard(), spec.capacity_group()));
-        let job = &self.jobs[ix];
-        if (&job.shape, &job.rules, job.queue) == (&spec.resources(), &rules, queue) {
-            return;
-        }
-        let tasks = std::mem::take(&mut self.jobs[ix].tasks);
-        for task in &tasks {
-            self.retire_ticket(*task);
-            self.release(*task);
-        }
-        let zones = self.zones.len();
-        let job = &mut self.jobs[ix];
-        job.shape = spec.resources();
-        job.rules = rules;
-        job.queue = queue;
-        job.expect_zones(zones);
-        for task in &tasks {
-            self.acquire(*task);
-            self.issue_ticket(*task);
-        }
-        self.jobs[ix].tasks = tasks;
+        let queue = self.queues.of(spec.shard(), spec.capacity_group());
+        self.respec_job(ix, spec.resources(), rules, Some(queue));
+        self.jobs[ix].record = Some(Arc::clone(record));
     }
 
     fn job_gone(&mut self, id: JobId) {
@@ -159,7 +135,31 @@ impl ClusterView {
         if let Some(record) = self.jobs[ix].record.take() {
             self.by_age.remove(&(record.created, record.id));
         }
+        self.respec_job(ix, Resources::ZERO, None, None);
         self.forget_job_if_unused(ix);
+    }
+
+    /// Takes over what a job says about its tasks. Where that has changed, each of them gives back what it took and
+    /// takes anew.
+    fn respec_job(&mut self, ix: JobIx, shape: Resources, rules: Option<Box<Rules>>, queue: Option<QueueIx>) {
+        let zones = self.zones.len();
+        let job = &mut self.jobs[ix];
+        job.expect_zones(zones);
+        if (&job.shape, &job.rules, job.queue) == (&shape, &rules, queue) {
+            return;
+        }
+        let tasks = std::mem::take(&mut job.tasks);
+        for task in &tasks {
+            self.retire_ticket(*task);
+            self.release(*task);
+        }
+        let job = &mut self.jobs[ix];
+        (job.shape, job.rules, job.queue) = (shape, rules, queue);
+        for task in &tasks {
+            self.acquire(*task);
+            self.issue_ticket(*task);
+        }
+        self.jobs[ix].tasks = tasks;
     }
 
     fn apply_host(&mut self, record: &Arc<HostRecord>) {
@@ -173,12 +173,7 @@ impl ClusterView {
         let held = self.hosts[ix].record.as_ref();
         let same_class = held.is_some_and(|held| same_class(&held.spec, &record.spec));
         self.withdraw_host(ix, same_class);
-        if self.hosts[ix].zone != Some(zone) {
-            let tasks = self.hosts[ix].tasks.clone();
-            tasks.iter().for_each(|task| self.release(*task));
-            self.hosts[ix].zone = Some(zone);
-            tasks.iter().for_each(|task| self.acquire(*task));
-        }
+        self.rezone_host(ix, Some(zone));
         let row = &mut self.zones[zone.place()];
         row.capacity = plus(&row.capacity, &record.spec.capacity);
         row.open += u32::from(record.takes_tasks());
@@ -189,7 +184,18 @@ impl ClusterView {
     fn host_gone(&mut self, id: HostId) {
         let Some(ix) = self.hosts.find(&id) else { return };
         self.withdraw_host(ix, false);
+        self.rezone_host(ix, None);
         self.forget_host_if_unused(ix);
+    }
+
+    /// Moves a host, with the room that its tasks take, to another zone.
+    fn rezone_host(&mut self, ix: HostIx, zone: Option<ZoneIx>) {
+        if self.hosts[ix].zone != zone {
+            let tasks = self.hosts[ix].tasks.clone();
+            tasks.iter().for_each(|task| self.release(*task));
+            self.hosts[ix].zone = zone;
+            tasks.iter().for_each(|task| self.acquire(*task));
+        }
     }
 
     /// Drops a host's record, and what it says, from its zone; from the index too, unless it stays in its class.
@@ -212,22 +218,17 @@ impl ClusterView {
         self.jobs[job].counts.shift(state, more);
     }
 
-    fn ticket(&self, ix: TaskIx) -> Option<(super::waiting::QueueIx, Ticket)> {
+    fn ticket(&self, ix: TaskIx) -> Option<(QueueIx, Ticket)> {
         let row = &self.tasks[ix];
         let job = &self.jobs[row.job()];
         let queue = job.queue.filter(|_| row.state == TaskState::Accepted)?;
-        let ticket = Ticket {
-            ready: row.ready_at(),
-            job: job.id,
-            index: row.index,
-            task: ix,
-        };
+        let ticket = Ticket::new(row.ready_at(), job.id, row.index, row.id);
         Some((queue, ticket))
     }
 
     fn issue_ticket(&mut self, ix: TaskIx) {
         if let Some((queue, ticket)) = self.ticket(ix) {
-            self.queues.get_mut(queue).tickets.insert(ticket);
+            self.queues.get_mut(queue).tickets.insert(ticket, ix);
         }
     }
 

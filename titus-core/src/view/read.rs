@@ -171,9 +171,10 @@ impl ClusterView {
         queue: &'v super::Queue,
         now: Timestamp,
     ) -> impl Iterator<Item = PendingTask> + use<'v> {
-        let due = queue.tickets.iter().take_while(move |ticket| ticket.ready <= now);
-        due.filter_map(|ticket| {
-            let row = &self.tasks[ticket.task];
+        let tickets = queue.tickets.iter();
+        let due = tickets.take_while(move |(ticket, _)| ticket.ready <= now);
+        due.filter_map(|(ticket, ix)| {
+            let row = &self.tasks[*ix];
             let job = self.jobs[row.job()].record.as_ref()?;
             let waits = !row.assumed && job.status.state == JobState::Accepted;
             waits.then(|| PendingTask {

@@ -1,6 +1,9 @@
 //! Small worlds for tests.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod model;
+pub mod ops;
+
 use std::sync::Arc;
 
 use titus_core::change::Change;
