@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -269,6 +270,54 @@ async fn a_torn_tail_loses_the_end_alone() {
     );
 }
 
+/// A store of 30 transactions, closed; and where its journal's last batch begins and ends.
+async fn written_store(folder: &Path) -> (u64, u64) {
+    let kv = Embedded::open(folder).unwrap();
+    let mut begin = 0;
+    for number in 1..=30 {
+        begin = written_end(&journal_of(folder));
+        write(&kv, 0, number).await.unwrap();
+    }
+    drop(kv);
+    (begin, written_end(&journal_of(folder)))
+}
+
+/// Writes zeros over a part of the journal, as a page that never reached the disk.
+fn punch(folder: &Path, at: u64, len: usize) {
+    let file = OpenOptions::new().write(true).open(journal_of(folder)).unwrap();
+    file.write_all_at(&vec![0; len], at).unwrap();
+}
+
+#[tokio::test]
+async fn a_hole_in_the_last_batch_costs_that_batch_alone() {
+    let whole = tempfile::tempdir().unwrap();
+    let (begin, end) = written_store(whole.path()).await;
+    for part in 0..20 {
+        let torn = tempfile::tempdir().unwrap();
+        copy_folder(whole.path(), torn.path());
+        let at = begin + (end - begin) * part / 20;
+        punch(torn.path(), at, 60);
+        let kv = Embedded::open(torn.path())
+            .unwrap_or_else(|e| panic!("hole at {at} of {begin} to {end}: {e} {e:?}"));
+        assert_eq!(latest(&kv, 0).await, 29);
+        check_window(&kv, 0, 29).await.unwrap();
+        write(&kv, 0, 30).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_hole_before_acknowledged_batches_is_refused() {
+    let whole = tempfile::tempdir().unwrap();
+    let (begin, _) = written_store(whole.path()).await;
+    for part in 1..10 {
+        let damaged = tempfile::tempdir().unwrap();
+        copy_folder(whole.path(), damaged.path());
+        punch(damaged.path(), begin * part / 10, 60);
+        let refused = Embedded::open(damaged.path()).unwrap_err().to_string();
+        assert!(refused.contains("restore the store from a backup"), "{refused}");
+    }
+}
+
 /// The journal that is written to: the one with the highest number.
 fn journal_of(folder: &Path) -> PathBuf {
     let entries = fs::read_dir(folder.join("data")).unwrap();
@@ -280,7 +329,10 @@ fn journal_of(folder: &Path) -> PathBuf {
 /// Where the journal's records end; behind it the file is empty room.
 fn written_end(journal: &Path) -> u64 {
     let bytes = fs::read(journal).unwrap();
-    bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1
+    bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last as u64 + 1)
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -126,7 +126,7 @@ impl Scheduler {
     /// Runs until `stop` turns true, then gives its shards away.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
-            let Some(warm) = self.load(&mut stop).await else { break };
+            let Some(warm) = load(&self.cluster, &self.metrics, &stop).await else { break };
             self.live.set(Arc::clone(&warm));
             if self.follow_and_act(&warm, &mut stop).await == Ended::Stopped {
                 break;
@@ -136,22 +136,6 @@ impl Scheduler {
         if let Err(error) = self.keeper.give_away().await {
             tracing::warn!(%error, "leases were not given away; others take them when they expire");
         }
-    }
-
-    async fn load(&self, stop: &mut watch::Receiver<bool>) -> Option<Arc<WarmView>> {
-        let mut retry = RETRY;
-        while !*stop.borrow() {
-            match WarmView::load(self.cluster.clone()).await {
-                Ok(warm) => return Some(Arc::new(warm)),
-                Err(error) => {
-                    self.metrics.failed(Loop::Load);
-                    tracing::error!(%error, "the view cannot be loaded; trying again");
-                }
-            }
-            tokio::time::sleep(retry).await;
-            retry = (retry * 2).min(RETRY_MAX);
-        }
-        None
     }
 
     async fn follow_and_act(&mut self, warm: &Arc<WarmView>, stop: &mut watch::Receiver<bool>) -> Ended {
@@ -171,6 +155,27 @@ impl Scheduler {
             () = archive_loop(archive, warm, held.subscribe(), metrics) => Ended::Stopped,
         }
     }
+}
+
+/// Loads the view, again and again until the store lets it; `None` when the process shall stop.
+async fn load(
+    cluster: &Cluster,
+    metrics: &SchedulerMetrics,
+    stop: &watch::Receiver<bool>,
+) -> Option<Arc<WarmView>> {
+    let mut retry = RETRY;
+    while !*stop.borrow() {
+        match WarmView::load(cluster.clone()).await {
+            Ok(warm) => return Some(Arc::new(warm)),
+            Err(error) => {
+                metrics.failed(Loop::Load);
+                tracing::error!(%error, "the view cannot be loaded; trying again");
+            }
+        }
+        tokio::time::sleep(retry).await;
+        retry = (retry * 2).min(RETRY_MAX);
+    }
+    None
 }
 
 /// Applies a feed for ever; returns when its entries were dropped before they were read.

@@ -4,6 +4,7 @@ mod failure;
 pub(crate) mod pages;
 
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use titus_api::v1::event_service_client::EventServiceClient;
@@ -18,6 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::config::Config;
 use crate::exit::CliError;
+use crate::terminal;
 
 pub(crate) use failure::{FieldFault, field_faults};
 
@@ -77,6 +79,20 @@ impl Api {
         ServerServiceClient::with_interceptor(self.channel.clone(), self.headers.clone())
     }
 
+    /// Takes a write's answer: calls after it see what it wrote. What the server remarks on the request is said.
+    pub(crate) fn written<T>(&self, answer: tonic::Response<T>) -> T {
+        if let Some(revision) = answer.metadata().get(REVISION_HEADER) {
+            *self.headers.revision() = Some(revision.clone());
+        }
+        for line in answer.metadata().get_all(WARNING_HEADER) {
+            let line = line.to_str().unwrap_or_default();
+            if !is_default(line) {
+                terminal::say(&format!("warning: {}", terminal::plain(line)));
+            }
+        }
+        answer.into_inner()
+    }
+
     /// What a failed call means; `what` says what was wanted, as `list jobs`.
     pub(crate) fn failed(&self, what: &str) -> impl Fn(tonic::Status) -> CliError {
         let (what, addr) = (what.to_owned(), self.addr.clone());
@@ -87,9 +103,23 @@ impl Api {
 /// Pages are kept below 4 MiB by servers; one item may be larger than we expect.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// Who calls and why, as Titus's servers read it. The name is a claim, nothing more.
+/// The version of a write, which later reads wait for.
+const REVISION_HEADER: &str = "x-titus-revision";
+
+/// Remarks on a request that was accepted, one a header.
+const WARNING_HEADER: &str = "x-titus-warning";
+
+/// That a default was taken for what was left out is worth no words: it is what leaving out means.
+fn is_default(line: &str) -> bool {
+    line.contains(": not given: ")
+}
+
+/// Who calls and why, as Titus's servers read it, and which writes have to be seen. The name is a claim, nothing more.
 #[derive(Debug, Clone)]
-pub(crate) struct CallHeaders(MetadataMap);
+pub(crate) struct CallHeaders {
+    fixed: MetadataMap,
+    revision: Arc<Mutex<Option<AsciiMetadataValue>>>,
+}
 
 impl CallHeaders {
     fn new(reason: Option<&str>) -> Self {
@@ -106,13 +136,23 @@ impl CallHeaders {
         if let Some(reason) = reason {
             put("x-titus-callreason", reason);
         }
-        Self(headers)
+        Self {
+            fixed: headers,
+            revision: Arc::default(),
+        }
+    }
+
+    fn revision(&self) -> std::sync::MutexGuard<'_, Option<AsciiMetadataValue>> {
+        self.revision.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Interceptor for CallHeaders {
     fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
-        for pair in self.0.iter() {
+        if let Some(revision) = self.revision().clone() {
+            request.metadata_mut().insert(REVISION_HEADER, revision);
+        }
+        for pair in self.fixed.iter() {
             if let tonic::metadata::KeyAndValueRef::Ascii(name, value) = pair {
                 request.metadata_mut().insert(name, value.clone());
             }
@@ -202,5 +242,33 @@ mod tests {
         let header = |name| request.metadata().get(name).and_then(|v| v.to_str().ok());
         assert_eq!(header("x-titus-callreason"), Some("a test"));
         assert_eq!(header("x-titus-callertype"), Some("User"));
+        assert_eq!(header(REVISION_HEADER), None);
+    }
+
+    #[tokio::test]
+    async fn a_read_waits_for_the_write_before_it() {
+        let config = Config {
+            addr: "127.0.0.1:1".into(),
+            output: None,
+            color: crate::cli::Color::Auto,
+            reason: None,
+            insecure: false,
+        };
+        let api = Api::new(&config).unwrap();
+        let mut answer = tonic::Response::new(7);
+        answer
+            .metadata_mut()
+            .insert(REVISION_HEADER, AsciiMetadataValue::from_static("42"));
+        assert_eq!(api.written(answer), 7);
+        let request = api.headers.clone().call(tonic::Request::new(())).unwrap();
+        assert_eq!(request.metadata().get(REVISION_HEADER).unwrap(), "42");
+    }
+
+    #[test]
+    fn only_remarks_on_what_was_said_are_passed_on() {
+        assert!(is_default("container.resources.shmSizeMB: not given: 64"));
+        assert!(!is_default(
+            "container.resources.cpu: 0.0015 was rounded up to 0.002"
+        ));
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::completion::CompletionArgs;
+use crate::dev::DevArgs;
 use crate::events::EventsArgs;
 use crate::host::HostVerb;
 use crate::job::JobVerb;
@@ -23,6 +24,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Runs the whole platform in this process, for development
+    Dev(Box<DevArgs>),
     /// Jobs: write, check, run, list, look at, scale, stop
     #[command(subcommand)]
     Job(JobVerb),
@@ -44,19 +47,45 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct GlobalArgs {
     /// The server, as HOST:PORT [default: 127.0.0.1:7104]
-    #[arg(long, global = true, env = "TITUS_ADDR", value_name = "ADDRESS", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "TITUS_ADDR",
+        value_name = "ADDRESS",
+        hide_env_values = true
+    )]
     pub(crate) addr: Option<String>,
     /// How to print data [default: table]
-    #[arg(short, long, global = true, env = "TITUS_OUTPUT", value_enum, value_name = "FORMAT", hide_env_values = true)]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "TITUS_OUTPUT",
+        value_enum,
+        value_name = "FORMAT",
+        hide_env_values = true
+    )]
     pub(crate) output: Option<Format>,
     /// When to use colour [default: auto]
     #[arg(long, global = true, value_enum, value_name = "WHEN")]
     pub(crate) color: Option<Color>,
     /// The configuration file [default: titus/config.toml in $XDG_CONFIG_HOME or ~/.config]
-    #[arg(long, global = true, env = "TITUS_CONFIG", value_name = "FILE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "TITUS_CONFIG",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     pub(crate) config: Option<PathBuf>,
     /// Why you do it, for the server's records
-    #[arg(long, global = true, env = "TITUS_REASON", value_name = "TEXT", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "TITUS_REASON",
+        value_name = "TEXT",
+        hide_env_values = true
+    )]
     pub(crate) reason: Option<String>,
     /// Talk in plaintext to a server on another machine
     #[arg(long, global = true)]

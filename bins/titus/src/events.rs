@@ -3,17 +3,19 @@
 use clap::Args;
 use titus_api::v1;
 use tokio_stream::StreamExt as _;
+use tonic::{Code, Status};
 
+use crate::api::Api;
 use crate::exit::CliError;
 use crate::ids::{self, Kind};
-use crate::output::Format;
 use crate::output::time::moment;
+use crate::output::{Format, Printer};
 use crate::session::Session;
-use crate::terminal::plain;
+use crate::terminal::{self, plain};
 
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
-    /// Go on after this event: the `cursor` of the last one that you have seen [default: from the oldest kept]
+    /// Go on after the event that has this cursor [default: from the oldest that is kept]
     #[arg(long, value_name = "CURSOR")]
     from: Option<String>,
     /// Stop after what is there already
@@ -36,22 +38,50 @@ pub(crate) async fn run(session: &Session, args: EventsArgs) -> Result<(), CliEr
         Some(given) => ids::resolve(&api, kind, &given).await,
         None => Ok(String::new()),
     };
-    let request = v1::WatchEventsRequest {
-        after: args.from.unwrap_or_default(),
+    let mut request = v1::WatchEventsRequest {
+        after: args.from.clone().unwrap_or_else(|| BEGINNING.to_owned()),
         no_follow: args.no_follow,
         job_id: whole(Kind::Job, args.job).await?,
         task_id: whole(Kind::Task, args.task).await?,
         host_id: args.host.unwrap_or_default(),
     };
-    let opened = api.events().watch_events(request).await;
-    let mut events = opened.map_err(api.failed("watch events"))?.into_inner();
     let printer = session.printer(Format::Json);
-    while let Some(event) = events.next().await {
-        let event = event.map_err(api.failed("watch events"))?;
-        printer.item(&event, |_| line(&event), || event.cursor.clone())?;
+    let mut outcome = print(&api, printer, request.clone()).await?;
+    if args.from.is_none() && is_too_old(&outcome) {
+        terminal::say("note: the first events are not kept any more, these are from now on");
+        request.after.clear();
+        outcome = print(&api, printer, request).await?;
     }
-    Ok(())
+    outcome.map_err(api.failed("watch events"))
 }
+
+fn is_too_old(outcome: &Result<(), Status>) -> bool {
+    outcome
+        .as_ref()
+        .is_err_and(|status| status.code() == Code::OutOfRange)
+}
+
+/// Prints events until there are no more, or the server says why not.
+async fn print(
+    api: &Api,
+    printer: Printer,
+    request: v1::WatchEventsRequest,
+) -> Result<Result<(), Status>, CliError> {
+    let mut events = match api.events().watch_events(request).await {
+        Ok(opened) => opened.into_inner(),
+        Err(status) => return Ok(Err(status)),
+    };
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => printer.item(&event, |_| line(&event), || event.cursor.clone())?,
+            Err(status) => return Ok(Err(status)),
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// The cursor before every other.
+const BEGINNING: &str = "0";
 
 /// An event as one line for people.
 fn line(event: &v1::Event) -> String {

@@ -6,6 +6,7 @@ mod api;
 mod cli;
 mod completion;
 mod config;
+mod dev;
 mod events;
 mod exit;
 mod host;
@@ -28,6 +29,7 @@ use crate::exit::{CliError, Exit};
 use crate::session::Session;
 
 fn main() -> ExitCode {
+    titus_isolation::init::run_if_asked();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(shown) => {
@@ -51,6 +53,9 @@ fn run(cli: Cli) -> Result<(), CliError> {
     if let Command::Completion(args) = command {
         return completion::run(&args);
     }
+    if let Command::Dev(args) = command {
+        return dev::run(&args);
+    }
     let session = Session::new(&global)?;
     terminal::set_color(Some(session.config.color));
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -71,6 +76,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CliError> {
         Command::Task(verb) => task::run(session, verb).await,
         Command::Host(verb) => host::run(session, verb).await,
         Command::Events(args) => events::run(session, args).await,
+        Command::Dev(args) => dev::run(&args),
         Command::Completion(args) => completion::run(&args),
         Command::Version => version::run(session).await,
     }

@@ -1,5 +1,6 @@
 //! Signs of life of hosts, and what becomes of those that give none.
 
+use super::transact;
 use titus_core::host::HostHealth;
 use titus_core::id::HostId;
 use titus_core::task::lost;
@@ -33,13 +34,12 @@ impl Cluster {
     /// The store's.
     pub async fn beat(&self, hosts: &[HostId]) -> Result<()> {
         let beat = u64::try_from(self.clock.now().as_millis()).unwrap_or(0);
-        self.write("host beats", async |mut tx| {
+        transact!(self, "host beats", |mut tx| {
             for host in hosts {
                 tx.set(&keys::host_alive(*host), &beat.to_be_bytes());
             }
             Ok((tx, ()))
-        })
-        .await?;
+        })?;
         Ok(())
     }
 
@@ -87,49 +87,47 @@ impl Cluster {
     pub async fn set_host_health(&self, host: HostId, health: HostHealth, beat: u64) -> Result<()> {
         let now = self.clock.now();
         loop {
-            let (more, _) = self
-                .write("host health", async |mut tx| {
-                    let Some(mut row) = tx.desired(host).await? else {
-                        return Ok((tx, false));
+            let (more, _) = transact!(self, "host health", |mut tx| {
+                let Some(mut row) = tx.desired(host).await? else {
+                    return Ok((tx, false));
+                };
+                // A sign of life that landed meanwhile wins.
+                let seen = tx.get(&keys::host_alive(host)).await?;
+                if seen.is_some_and(|seen| *seen != beat.to_be_bytes()) {
+                    return Ok((tx, false));
+                }
+                if row.health != health {
+                    row.health = health;
+                    row.since = now;
+                    tx.put_desired(host, &row);
+                    tx.feed(Feed::Hosts, &feed::of_host(host));
+                    tracing::warn!(%host, ?health, "host's health changed");
+                }
+                if health != HostHealth::Lost {
+                    return Ok((tx, false));
+                }
+                let on_host = tx.on_host(host).await?;
+                let more = on_host.len() > MOST_LOST;
+                for (id, shard, job) in on_host.into_iter().take(MOST_LOST) {
+                    let Some(old) = tx.task(shard, id).await? else {
+                        continue;
                     };
-                    // A sign of life that landed meanwhile wins.
-                    let seen = tx.get(&keys::host_alive(host)).await?;
-                    if seen.is_some_and(|seen| *seen != beat.to_be_bytes()) {
-                        return Ok((tx, false));
-                    }
-                    if row.health != health {
-                        row.health = health;
-                        row.since = now;
-                        tx.put_desired(host, &row);
-                        tx.feed(Feed::Hosts, &feed::of_host(host));
-                        tracing::warn!(%host, ?health, "host's health changed");
-                    }
-                    if health != HostHealth::Lost {
-                        return Ok((tx, false));
-                    }
-                    let on_host = tx.on_host(host).await?;
-                    let more = on_host.len() > MOST_LOST;
-                    for (id, shard, job) in on_host.into_iter().take(MOST_LOST) {
-                        let Some(old) = tx.task(shard, id).await? else {
-                            continue;
-                        };
-                        let Some(spec) = self.specs.get(&tx, shard, job).await? else {
-                            continue;
-                        };
-                        let Some(new) = lost(&old, now) else { continue };
-                        tx.put_task(shard, Some(&old), &new, &spec.resources());
-                        let message = format!("host {host} was not heard from");
-                        let note = Note {
-                            state: new.state,
-                            reason: new.reason,
-                            message,
-                            at: now,
-                        };
-                        tx.add_note(shard, id, note).await?;
-                    }
-                    Ok((tx, more))
-                })
-                .await?;
+                    let Some(spec) = self.specs.get(&tx, shard, job).await? else {
+                        continue;
+                    };
+                    let Some(new) = lost(&old, now) else { continue };
+                    tx.put_task(shard, Some(&old), &new, &spec.resources());
+                    let message = format!("host {host} was not heard from");
+                    let note = Note {
+                        state: new.state,
+                        reason: new.reason,
+                        message,
+                        at: now,
+                    };
+                    tx.add_note(shard, id, note).await?;
+                }
+                Ok((tx, more))
+            })?;
             if !more {
                 return Ok(());
             }

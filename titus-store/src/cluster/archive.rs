@@ -1,5 +1,6 @@
 //! The end of things: finished jobs leave the live keys, old archives and request keys are dropped.
 
+use super::transact;
 use titus_core::id::JobId;
 use titus_core::job::JobState;
 use titus_core::shard::ShardId;
@@ -31,48 +32,44 @@ impl Cluster {
         tasks: &[titus_core::id::TaskId],
     ) -> Result<bool> {
         for part in tasks.chunks(MOST) {
-            let (moved, _) = self
-                .write("archive tasks", async |mut tx| {
-                    if !lease.holds(&tx, shard).await? {
-                        return Ok((tx, false));
-                    }
-                    for task in part {
-                        match tx.task(shard, *task).await? {
-                            Some(old) if old.state == TaskState::Finished => {
-                                archive_task(&mut tx, shard, &old).await?;
-                            }
-                            Some(_) => return Ok((self.begin().await?, false)),
-                            None => {}
+            let (moved, _) = transact!(self, "archive tasks", |mut tx| {
+                if !lease.holds(&tx, shard).await? {
+                    return Ok((tx, false));
+                }
+                for task in part {
+                    match tx.task(shard, *task).await? {
+                        Some(old) if old.state == TaskState::Finished => {
+                            archive_task(&mut tx, shard, &old).await?;
                         }
+                        Some(_) => return Ok((self.begin().await?, false)),
+                        None => {}
                     }
-                    Ok((tx, true))
-                })
-                .await?;
+                }
+                Ok((tx, true))
+            })?;
             if !moved {
                 return Ok(false);
             }
         }
-        let (moved, _) = self
-            .write("archive job", async |mut tx| {
-                if !lease.holds(&tx, shard).await? {
-                    return Ok((tx, false));
-                }
-                let Some(record) = self.specs.job(&tx, shard, id).await? else {
-                    return Ok((tx, true));
-                };
-                if record.status.state != JobState::Finished {
-                    return Ok((tx, false));
-                }
-                tx.set(&keys::archived_job(id), &job::encode(&record));
-                tx.set(&archived_spec(id), &request::encode(record.spec.request()));
-                tx.set(&keys::archive_age(record.status.at, id), &[]);
-                tx.clear_key(&keys::job(shard, id));
-                tx.clear_key(&keys::spec(shard, id));
-                tx.clear(&keys::slots(shard, id).children());
-                tx.feed(Feed::Shard(shard), &feed::of_job_gone(id));
-                Ok((tx, true))
-            })
-            .await?;
+        let (moved, _) = transact!(self, "archive job", |mut tx| {
+            if !lease.holds(&tx, shard).await? {
+                return Ok((tx, false));
+            }
+            let Some(record) = self.specs.job(&tx, shard, id).await? else {
+                return Ok((tx, true));
+            };
+            if record.status.state != JobState::Finished {
+                return Ok((tx, false));
+            }
+            tx.set(&keys::archived_job(id), &job::encode(&record));
+            tx.set(&archived_spec(id), &request::encode(record.spec.request()));
+            tx.set(&keys::archive_age(record.status.at, id), &[]);
+            tx.clear_key(&keys::job(shard, id));
+            tx.clear_key(&keys::spec(shard, id));
+            tx.clear(&keys::slots(shard, id).children());
+            tx.feed(Feed::Shard(shard), &feed::of_job_gone(id));
+            Ok((tx, true))
+        })?;
         Ok(moved)
     }
 
@@ -85,12 +82,8 @@ impl Cluster {
     pub async fn drop_archived(&self, before: Timestamp) -> Result<usize> {
         let mut dropped = 0;
         loop {
-            let (tasks, _) = self
-                .write("drop archived tasks", async |tx| drop_tasks(tx, before).await)
-                .await?;
-            let (jobs, _) = self
-                .write("drop archived jobs", async |tx| drop_jobs(tx, before).await)
-                .await?;
+            let (tasks, _) = transact!(self, "drop archived tasks", |tx| { drop_tasks(tx, before).await })?;
+            let (jobs, _) = transact!(self, "drop archived jobs", |tx| { drop_jobs(tx, before).await })?;
             dropped += tasks + jobs;
             if tasks < MOST && jobs < MOST {
                 return Ok(dropped);
@@ -103,22 +96,20 @@ impl Cluster {
     /// # Errors
     /// The store's.
     pub async fn drop_request_keys(&self, now: Timestamp) -> Result<usize> {
-        let (dropped, _) = self
-            .write("drop request keys", async |mut tx| {
-                let range = keys::requests_by_expiry().children();
-                let mut dropped = 0;
-                for entry in tx.scan(&range, MOST, Read::Serializable).await? {
-                    let (at, key) = keys::request_of_expiry(&entry.key)?;
-                    if at >= now {
-                        break;
-                    }
-                    tx.clear_key(&keys::request(&key));
-                    tx.clear_key(&entry.key);
-                    dropped += 1;
+        let (dropped, _) = transact!(self, "drop request keys", |mut tx| {
+            let range = keys::requests_by_expiry().children();
+            let mut dropped = 0;
+            for entry in tx.scan(&range, MOST, Read::Serializable).await? {
+                let (at, key) = keys::request_of_expiry(&entry.key)?;
+                if at >= now {
+                    break;
                 }
-                Ok((tx, dropped))
-            })
-            .await?;
+                tx.clear_key(&keys::request(&key));
+                tx.clear_key(&entry.key);
+                dropped += 1;
+            }
+            Ok((tx, dropped))
+        })?;
         Ok(dropped)
     }
 }

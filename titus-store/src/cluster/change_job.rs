@@ -1,5 +1,6 @@
 //! Changes of running jobs and tasks that users ask for. They enter as changed desired state.
 
+use super::transact;
 use std::sync::Arc;
 
 use titus_core::id::{JobId, TaskId};
@@ -75,36 +76,34 @@ impl Cluster {
         limits: &Limits,
     ) -> Result<Result<Version, ChangeRefused>> {
         let now = self.clock.now();
-        let (outcome, version) = self
-            .write("change job", async |mut tx| {
-                let Some(mut job) = self.active_job(&tx, id).await? else {
-                    return Ok((tx, Err(ChangeRefused::NoJob(id))));
-                };
-                let done = match change {
-                    JobChange::Kill { message } if job.status.state == JobState::Accepted => {
-                        job.enter(JobState::KillInitiated, ReasonCode::Killed, message, now);
-                        Ok(true)
-                    }
-                    // A repeat after an unknown outcome finds its own change.
-                    JobChange::Kill { message } if job.status.message == *message && job.status.at == now => {
-                        Ok(false)
-                    }
-                    JobChange::Kill { .. } => Err(ChangeRefused::JobEnding(id, job.status.state)),
-                    JobChange::Capacity(update) => match set_capacity(&job, *update, limits) {
-                        Ok(capacity) => Ok(resize(&mut job, capacity)),
-                        Err(refused) => Err(ChangeRefused::Rules(refused)),
-                    },
-                    JobChange::Enabled(enabled) => match check_enable(&job) {
-                        Ok(()) => Ok(enable(&mut job, *enabled)),
-                        Err(refused) => Err(ChangeRefused::Rules(refused)),
-                    },
-                };
-                if done == Ok(true) {
-                    tx.put_job(&job);
+        let (outcome, version) = transact!(self, "change job", |mut tx| {
+            let Some(mut job) = self.active_job(&tx, id).await? else {
+                return Ok((tx, Err(ChangeRefused::NoJob(id))));
+            };
+            let done = match change {
+                JobChange::Kill { message } if job.status.state == JobState::Accepted => {
+                    job.enter(JobState::KillInitiated, ReasonCode::Killed, message, now);
+                    Ok(true)
                 }
-                Ok((tx, done.map(|_| ())))
-            })
-            .await?;
+                // A repeat after an unknown outcome finds its own change.
+                JobChange::Kill { message } if job.status.message == *message && job.status.at == now => {
+                    Ok(false)
+                }
+                JobChange::Kill { .. } => Err(ChangeRefused::JobEnding(id, job.status.state)),
+                JobChange::Capacity(update) => match set_capacity(&job, *update, limits) {
+                    Ok(capacity) => Ok(resize(&mut job, capacity)),
+                    Err(refused) => Err(ChangeRefused::Rules(refused)),
+                },
+                JobChange::Enabled(enabled) => match check_enable(&job) {
+                    Ok(()) => Ok(enable(&mut job, *enabled)),
+                    Err(refused) => Err(ChangeRefused::Rules(refused)),
+                },
+            };
+            if done == Ok(true) {
+                tx.put_job(&job);
+            }
+            Ok((tx, done.map(|_| ())))
+        })?;
         if outcome.is_ok() {
             tracing::info!(job = %id, ?change, "job changed");
         }
@@ -118,37 +117,35 @@ impl Cluster {
     pub async fn kill_task(&self, request: &KillRequest) -> Result<Result<Version, ChangeRefused>> {
         let now = self.clock.now();
         let id = request.task;
-        let (outcome, version) = self
-            .write("kill task", async |mut tx| {
-                let Some((shard, task)) = self.find_live_task(&tx, id).await? else {
-                    return Ok((tx, Err(ChangeRefused::NoTask(id))));
-                };
-                let Some(mut job) = self.specs.job(&tx, shard, task.job).await? else {
-                    return Ok((tx, Err(ChangeRefused::NoJob(task.job))));
-                };
-                if task.times.killed == Some(now) {
-                    return Ok((tx, Ok(())));
+        let (outcome, version) = transact!(self, "kill task", |mut tx| {
+            let Some((shard, task)) = self.find_live_task(&tx, id).await? else {
+                return Ok((tx, Err(ChangeRefused::NoTask(id))));
+            };
+            let Some(mut job) = self.specs.job(&tx, shard, task.job).await? else {
+                return Ok((tx, Err(ChangeRefused::NoJob(task.job))));
+            };
+            if task.times.killed == Some(now) {
+                return Ok((tx, Ok(())));
+            }
+            let reason = if request.shrink {
+                ReasonCode::ScaledDown
+            } else {
+                ReasonCode::Killed
+            };
+            let Some(killed) = kill(&task, reason, now) else {
+                return Ok((tx, Err(ChangeRefused::TaskEnding(id, task.state))));
+            };
+            if request.shrink {
+                match shrink(&job, request.keep_min) {
+                    Ok(capacity) if resize(&mut job, capacity) => tx.put_job(&job),
+                    Ok(_) => {}
+                    Err(refused) => return Ok((tx, Err(ChangeRefused::Rules(refused)))),
                 }
-                let reason = if request.shrink {
-                    ReasonCode::ScaledDown
-                } else {
-                    ReasonCode::Killed
-                };
-                let Some(killed) = kill(&task, reason, now) else {
-                    return Ok((tx, Err(ChangeRefused::TaskEnding(id, task.state))));
-                };
-                if request.shrink {
-                    match shrink(&job, request.keep_min) {
-                        Ok(capacity) if resize(&mut job, capacity) => tx.put_job(&job),
-                        Ok(_) => {}
-                        Err(refused) => return Ok((tx, Err(ChangeRefused::Rules(refused)))),
-                    }
-                }
-                self.put_killed(&mut tx, shard, &job, &task, &killed, &request.message)
-                    .await?;
-                Ok((tx, Ok(())))
-            })
-            .await?;
+            }
+            self.put_killed(&mut tx, shard, &job, &task, &killed, &request.message)
+                .await?;
+            Ok((tx, Ok(())))
+        })?;
         if outcome.is_ok() {
             tracing::info!(task = %id, shrink = request.shrink, reason = request.message, "task killed");
         }

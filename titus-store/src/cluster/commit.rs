@@ -1,5 +1,6 @@
 //! Commit: a plan's placements, each checked again, fenced by the lease, a slice of hosts a transaction.
 
+use super::transact;
 use std::collections::BTreeMap;
 
 use titus_core::host::HostHealth;
@@ -67,36 +68,34 @@ impl Cluster {
     }
 
     async fn commit_slice(&self, plan: &Plan, lease: &Lease, slice: &[Placement]) -> Result<Slice> {
-        let (outcome, _) = self
-            .write("commit plan", async |mut tx| {
-                let mut fenced: BTreeMap<ShardId, bool> = BTreeMap::new();
-                let mut rooms: BTreeMap<HostId, Option<Resources>> = BTreeMap::new();
-                let mut part = Committed::default();
-                for placement in slice {
-                    let Some((shard, task)) = self.find_live_task(&tx, placement.task).await? else {
-                        part.refused
-                            .push(refused(placement, RefusalReason::TaskNotWaiting));
-                        continue;
-                    };
-                    let holds = match fenced.get(&shard) {
-                        Some(holds) => *holds,
-                        None => lease.holds(&tx, shard).await?,
-                    };
-                    fenced.insert(shard, holds);
-                    if !holds {
-                        return Ok((self.begin().await?, Slice::Fenced));
-                    }
-                    match self
-                        .place_one(&mut tx, plan, placement, shard, &task, &mut rooms)
-                        .await?
-                    {
-                        Ok(()) => part.placed.push(*placement),
-                        Err(reason) => part.refused.push(refused(placement, reason)),
-                    }
+        let (outcome, _) = transact!(self, "commit plan", |mut tx| {
+            let mut fenced: BTreeMap<ShardId, bool> = BTreeMap::new();
+            let mut rooms: BTreeMap<HostId, Option<Resources>> = BTreeMap::new();
+            let mut part = Committed::default();
+            for placement in slice {
+                let Some((shard, task)) = self.find_live_task(&tx, placement.task).await? else {
+                    part.refused
+                        .push(refused(placement, RefusalReason::TaskNotWaiting));
+                    continue;
+                };
+                let holds = match fenced.get(&shard) {
+                    Some(holds) => *holds,
+                    None => lease.holds(&tx, shard).await?,
+                };
+                fenced.insert(shard, holds);
+                if !holds {
+                    return Ok((self.begin().await?, Slice::Fenced));
                 }
-                Ok((tx, Slice::Done(part)))
-            })
-            .await?;
+                match self
+                    .place_one(&mut tx, plan, placement, shard, &task, &mut rooms)
+                    .await?
+                {
+                    Ok(()) => part.placed.push(*placement),
+                    Err(reason) => part.refused.push(refused(placement, reason)),
+                }
+            }
+            Ok((tx, Slice::Done(part)))
+        })?;
         Ok(outcome)
     }
 

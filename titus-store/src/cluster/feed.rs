@@ -1,5 +1,6 @@
 //! Following a feed: every change after a place, in order, or "too old, take a snapshot".
 
+use super::transact;
 use std::sync::Arc;
 
 use titus_core::change::Change;
@@ -118,27 +119,25 @@ impl Cluster {
     pub async fn compact_feeds(&self, now: Timestamp) -> Result<()> {
         let minute = now.as_millis().div_euclid(60_000);
         let version = self.kv.version().await?;
-        let (floor, _) = self
-            .write("mark feeds", async |mut tx| {
-                if tx.get(&keys::mark(minute)).await?.is_none() {
-                    tx.set(&keys::mark(minute), &version.0.to_be_bytes());
+        let (floor, _) = transact!(self, "mark feeds", |mut tx| {
+            if tx.get(&keys::mark(minute)).await?.is_none() {
+                tx.set(&keys::mark(minute), &version.0.to_be_bytes());
+            }
+            let mut floor = None;
+            for entry in tx
+                .scan(&keys::marks().children(), 1_000, Read::Serializable)
+                .await?
+            {
+                if keys::minute_of_mark(&entry.key)? >= minute - KEEP_MINUTES {
+                    break;
                 }
-                let mut floor = None;
-                for entry in tx
-                    .scan(&keys::marks().children(), 1_000, Read::Serializable)
-                    .await?
-                {
-                    if keys::minute_of_mark(&entry.key)? >= minute - KEEP_MINUTES {
-                        break;
-                    }
-                    floor = <[u8; 8]>::try_from(&entry.value[..])
-                        .ok()
-                        .map(|b| Version(u64::from_be_bytes(b)));
-                    tx.clear_key(&entry.key);
-                }
-                Ok((tx, floor))
-            })
-            .await?;
+                floor = <[u8; 8]>::try_from(&entry.value[..])
+                    .ok()
+                    .map(|b| Version(u64::from_be_bytes(b)));
+                tx.clear_key(&entry.key);
+            }
+            Ok((tx, floor))
+        })?;
         let Some(floor) = floor else { return Ok(()) };
         for feed in Feed::all() {
             self.drop_entries(feed, floor).await?;
@@ -149,7 +148,7 @@ impl Cluster {
 
     /// Drops a feed's entries up to a version; followers behind it are told to take a snapshot.
     async fn drop_entries(&self, feed: Feed, up_to: Version) -> Result<()> {
-        self.write("compact feed", async |mut tx| {
+        transact!(self, "compact feed", |mut tx| {
             if floor(&tx, feed).await? >= up_to {
                 return Ok((tx, ()));
             }
@@ -160,8 +159,7 @@ impl Cluster {
                 tx.set(&keys::feed_floor(feed), &up_to.0.to_be_bytes());
             }
             Ok((tx, ()))
-        })
-        .await?;
+        })?;
         Ok(())
     }
 }

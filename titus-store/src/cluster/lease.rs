@@ -5,6 +5,7 @@
 //! renewal, so a renewal that lands first wins. Whoever writes for a shard reads its epoch in the same transaction, so a
 //! stale owner is fenced by the transaction and not by luck.
 
+use super::transact;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -184,18 +185,16 @@ impl LeaseKeeper {
     /// The store's.
     pub async fn give_away(&mut self) -> Result<()> {
         let lease = self.lease.clone();
-        self.cluster
-            .write("give leases away", async |mut tx| {
-                for shard in lease.shards() {
-                    if lease.holds(&tx, shard).await? {
-                        let epoch = lease.epochs[&shard] + 1;
-                        Owner { epoch, member: None }.write(&mut tx, shard);
-                    }
+        transact!(self.cluster, "give leases away", |mut tx| {
+            for shard in lease.shards() {
+                if lease.holds(&tx, shard).await? {
+                    let epoch = lease.epochs[&shard] + 1;
+                    Owner { epoch, member: None }.write(&mut tx, shard);
                 }
-                tx.clear_key(&keys::member(*lease.member.0.as_bytes()));
-                Ok((tx, ()))
-            })
-            .await?;
+            }
+            tx.clear_key(&keys::member(*lease.member.0.as_bytes()));
+            Ok((tx, ()))
+        })?;
         self.lease.epochs.clear();
         self.renewed = None;
         tracing::info!(member = ?self.member, "leases given away");
@@ -206,16 +205,14 @@ impl LeaseKeeper {
         self.renewals += 1;
         let renewals = self.renewals;
         let (member, cluster) = (self.member, self.cluster.clone());
-        let (owners, _) = cluster
-            .write("renew lease", async |mut tx| {
-                let mut owners = Vec::new();
-                for shard in ShardId::all() {
-                    owners.push((shard, Owner::read(&tx, shard, Read::Snapshot).await?));
-                }
-                tx.set(&keys::member(*member.0.as_bytes()), &renewals.to_be_bytes());
-                Ok((tx, owners))
-            })
-            .await?;
+        let (owners, _) = transact!(cluster, "renew lease", |mut tx| {
+            let mut owners = Vec::new();
+            for shard in ShardId::all() {
+                owners.push((shard, Owner::read(&tx, shard, Read::Snapshot).await?));
+            }
+            tx.set(&keys::member(*member.0.as_bytes()), &renewals.to_be_bytes());
+            Ok((tx, owners))
+        })?;
         self.renewed = Some(start);
         let before = self.lease.epochs.len();
         let lost = self.drop_lost(&owners);
@@ -279,37 +276,34 @@ impl LeaseKeeper {
     /// Takes all shards that nobody living owns, in one transaction.
     async fn take_over(&mut self, free: &[(ShardId, Owner)], dead: &BTreeMap<MemberId, u64>) -> Result<()> {
         let member = self.member;
-        let (taken, _) = self
-            .cluster
-            .write("take shards over", async |mut tx| {
-                let mut taken = Vec::new();
-                let mut still_dead: BTreeMap<MemberId, bool> = BTreeMap::new();
-                for (shard, seen) in free {
-                    let next = Owner {
-                        epoch: seen.epoch + 1,
-                        member: Some(member),
-                    };
-                    let owner = Owner::read(&tx, *shard, Read::Serializable).await?;
-                    if owner == next {
-                        taken.push((*shard, next.epoch));
-                        continue;
-                    }
-                    let free = match seen.member {
-                        None => true,
-                        Some(old) => match still_dead.get(&old) {
-                            Some(known) => *known,
-                            None => dead.get(&old) == Some(&renewals_of(&tx, old, Read::Serializable).await?),
-                        },
-                    };
-                    still_dead.extend(seen.member.map(|old| (old, free)));
-                    if owner == *seen && free {
-                        next.write(&mut tx, *shard);
-                        taken.push((*shard, next.epoch));
-                    }
+        let (taken, _) = transact!(self.cluster, "take shards over", |mut tx| {
+            let mut taken = Vec::new();
+            let mut still_dead: BTreeMap<MemberId, bool> = BTreeMap::new();
+            for (shard, seen) in free {
+                let next = Owner {
+                    epoch: seen.epoch + 1,
+                    member: Some(member),
+                };
+                let owner = Owner::read(&tx, *shard, Read::Serializable).await?;
+                if owner == next {
+                    taken.push((*shard, next.epoch));
+                    continue;
                 }
-                Ok((tx, taken))
-            })
-            .await?;
+                let free = match seen.member {
+                    None => true,
+                    Some(old) => match still_dead.get(&old) {
+                        Some(known) => *known,
+                        None => dead.get(&old) == Some(&renewals_of(&tx, old, Read::Serializable).await?),
+                    },
+                };
+                still_dead.extend(seen.member.map(|old| (old, free)));
+                if owner == *seen && free {
+                    next.write(&mut tx, *shard);
+                    taken.push((*shard, next.epoch));
+                }
+            }
+            Ok((tx, taken))
+        })?;
         tracing::info!(member = ?self.member, shards = taken.len(), "shards taken over");
         self.lease.epochs.extend(taken);
         Ok(())

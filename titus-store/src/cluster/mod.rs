@@ -23,8 +23,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::error::{Error, Result};
-use crate::kv::{Kv, Version};
+use crate::error::Result;
+use crate::kv::Kv;
 
 pub use alive::HostAlive;
 pub use change_job::{ChangeRefused, JobChange, KillRequest};
@@ -76,37 +76,64 @@ impl Cluster {
     async fn begin(&self) -> Result<Tx> {
         Ok(Tx::new(self.kv.begin().await?))
     }
+}
 
-    /// Runs `body` and commits what it wrote, again and again while that conflicts or its outcome is unknown.
-    /// `body` looks at the store each time, so it finds what an unknown commit of its own has done.
-    async fn write<T>(
-        &self,
-        operation: &'static str,
-        body: impl AsyncFn(Tx) -> Result<(Tx, T)>,
-    ) -> Result<(T, Version)> {
-        let mut last = Error::Unknown;
-        for attempt in 0..TRIES {
-            let outcome = match self.begin().await {
-                Ok(tx) => match body(tx).await {
-                    Ok((tx, value)) => tx.commit().await.map(|version| (value, version)),
-                    Err(error) => Err(error),
-                },
+/// Begins a transaction on a cluster, runs a body that answers with `Ok((tx, value))`, and commits: again and again while
+/// that conflicts or its outcome is unknown. The body looks at the store each time, so it finds what an unknown commit
+/// of its own has done. Yields a `Result` of the value and the commit's version.
+///
+/// A macro and not a function over an async closure: the compiler cannot tell yet that the future of one is `Send`.
+macro_rules! transact {
+    ($cluster:expr, $operation:literal, |$tx:pat_param| $body:block) => {{
+        let mut attempts = $crate::cluster::Attempts::new($operation);
+        loop {
+            let outcome: $crate::error::Result<_> = async {
+                let $tx = $cluster.begin().await?;
+                $body
+            }
+            .await;
+            let outcome = match outcome {
+                Ok((tx, value)) => tx.commit().await.map(|version| (value, version)),
                 Err(error) => Err(error),
             };
-            match outcome {
-                Ok(done) => return Ok(done),
-                Err(error) if error.is_retryable() => {
-                    tracing::debug!(operation, attempt, %error, "transaction begins again");
-                    last = error;
-                }
-                Err(error) => return Err(error),
-            }
-            if attempt > 4 {
-                back_off(attempt).await;
+            match attempts.settle(outcome).await {
+                Some(done) => break done,
+                None => continue,
             }
         }
-        tracing::warn!(operation, tries = TRIES, "gave up after conflicts");
-        Err(last)
+    }};
+}
+use transact;
+
+/// The attempts of one operation.
+#[derive(Debug)]
+struct Attempts {
+    operation: &'static str,
+    made: u32,
+}
+
+impl Attempts {
+    const fn new(operation: &'static str) -> Self {
+        Self { operation, made: 0 }
+    }
+
+    /// What the operation answers, or `None` when it shall begin again.
+    async fn settle<T>(&mut self, outcome: Result<T>) -> Option<Result<T>> {
+        let error = match outcome {
+            Err(error) if error.is_retryable() => error,
+            settled => return Some(settled),
+        };
+        self.made += 1;
+        let Self { operation, made } = *self;
+        tracing::debug!(operation, made, %error, "transaction begins again");
+        if made >= TRIES {
+            tracing::warn!(operation, made, "gave up after conflicts");
+            return Some(Err(error));
+        }
+        if made > 4 {
+            back_off(made).await;
+        }
+        None
     }
 }
 

@@ -1,5 +1,6 @@
 //! Writes what reconciling a job has decided.
 
+use super::transact;
 use titus_core::id::{JobId, TaskId};
 use titus_core::job::{JobRecord, JobState};
 use titus_core::reconcile::Action;
@@ -32,20 +33,18 @@ impl Cluster {
         actions: &[Action],
     ) -> Result<bool> {
         for part in actions.chunks(MOST_ACTIONS) {
-            let (held, _) = self
-                .write("reconcile job", async |mut tx| {
-                    if !lease.holds(&tx, shard).await? {
-                        return Ok((tx, false));
-                    }
-                    let Some(mut job) = self.specs.job(&tx, shard, id).await? else {
-                        return Ok((tx, true));
-                    };
-                    for action in part {
-                        self.apply_action(&mut tx, &mut job, action).await?;
-                    }
-                    Ok((tx, true))
-                })
-                .await?;
+            let (held, _) = transact!(self, "reconcile job", |mut tx| {
+                if !lease.holds(&tx, shard).await? {
+                    return Ok((tx, false));
+                }
+                let Some(mut job) = self.specs.job(&tx, shard, id).await? else {
+                    return Ok((tx, true));
+                };
+                for action in part {
+                    self.apply_action(&mut tx, &mut job, action).await?;
+                }
+                Ok((tx, true))
+            })?;
             if !held {
                 return Ok(false);
             }

@@ -1,5 +1,6 @@
 //! Submit: one transaction of the same size for 1 task and for 10,000.
 
+use super::transact;
 use std::sync::Arc;
 
 use titus_core::id::JobId;
@@ -57,43 +58,41 @@ impl Cluster {
     pub async fn submit(&self, submission: &Submission) -> Result<Result<Submitted, SubmitRefused>> {
         let now = self.clock.now();
         let record = JobRecord::accepted(submission.id, Arc::clone(&submission.spec), now);
-        let (outcome, version) = self
-            .write("submit", async |mut tx| {
-                let Submission {
-                    id,
-                    spec,
-                    request_key,
-                } = submission;
-                if let Some(key) = request_key {
-                    if let Some(made) = tx.get(&keys::request(key)).await? {
-                        let made = job_id(&made)?;
-                        return Ok((tx, Ok((made, made != *id))));
-                    }
-                    tx.set(&keys::request(key), &id.to_bytes());
-                    let life = Millis(u64::try_from(REQUEST_KEY_LIFE.as_millis()).unwrap_or(u64::MAX));
-                    tx.set(&keys::request_expiry(now + life, key), &[]);
-                } else if tx.get(&keys::job(spec.shard(), *id)).await?.is_some() {
-                    return Ok((tx, Ok((*id, false))));
+        let (outcome, version) = transact!(self, "submit", |mut tx| {
+            let Submission {
+                id,
+                spec,
+                request_key,
+            } = submission;
+            if let Some(key) = request_key {
+                if let Some(made) = tx.get(&keys::request(key)).await? {
+                    let made = job_id(&made)?;
+                    return Ok((tx, Ok((made, made != *id))));
                 }
-                if let Some(name) = spec.unique_name() {
-                    if let Some(by) = tx.get(&keys::name(&name)).await? {
-                        let by = job_id(&by)?;
-                        return Ok((
-                            tx,
-                            if by == *id {
-                                Ok((*id, false))
-                            } else {
-                                Err((name, by))
-                            },
-                        ));
-                    }
-                    tx.set(&keys::name(&name), &id.to_bytes());
+                tx.set(&keys::request(key), &id.to_bytes());
+                let life = Millis(u64::try_from(REQUEST_KEY_LIFE.as_millis()).unwrap_or(u64::MAX));
+                tx.set(&keys::request_expiry(now + life, key), &[]);
+            } else if tx.get(&keys::job(spec.shard(), *id)).await?.is_some() {
+                return Ok((tx, Ok((*id, false))));
+            }
+            if let Some(name) = spec.unique_name() {
+                if let Some(by) = tx.get(&keys::name(&name)).await? {
+                    let by = job_id(&by)?;
+                    return Ok((
+                        tx,
+                        if by == *id {
+                            Ok((*id, false))
+                        } else {
+                            Err((name, by))
+                        },
+                    ));
                 }
-                tx.set(&keys::spec(spec.shard(), *id), &request::encode(spec.request()));
-                tx.put_job(&record);
-                Ok((tx, Ok((*id, false))))
-            })
-            .await?;
+                tx.set(&keys::name(&name), &id.to_bytes());
+            }
+            tx.set(&keys::spec(spec.shard(), *id), &request::encode(spec.request()));
+            tx.put_job(&record);
+            Ok((tx, Ok((*id, false))))
+        })?;
         Ok(match outcome {
             Ok((id, repeated)) => {
                 self.specs.insert(submission.id, Arc::clone(&submission.spec));

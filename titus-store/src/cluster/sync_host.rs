@@ -1,6 +1,7 @@
 //! The conversation with a host: its full observed state in, its full desired state out. Needs no lease: the record that
 //! is read in the transaction and the transition table guard each write.
 
+use super::transact;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,11 +33,9 @@ impl Cluster {
     pub async fn sync_host(&self, report: &HostReport) -> Result<Directive> {
         let digest = digest(report);
         loop {
-            let (left, _) = self
-                .write("sync host", async |tx| {
-                    self.observe_once(tx, report, &digest).await
-                })
-                .await?;
+            let (left, _) = transact!(self, "sync host", |tx| {
+                self.observe_once(tx, report, &digest).await
+            })?;
             if !left {
                 break;
             }

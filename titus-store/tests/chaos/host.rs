@@ -80,12 +80,12 @@ impl Host {
         }
     }
 
-    /// A moment passes: containers start, run, and sometimes end, where they may. Answers with those that started now.
+    /// A moment passes: containers start, run, and end with a job's chance in percent. Answers with those that started.
     pub(crate) fn live(
         &mut self,
         now: Timestamp,
         rng: &mut Rng,
-        may_end: &dyn Fn(JobId) -> bool,
+        chance: &dyn Fn(JobId) -> u64,
     ) -> Vec<TaskId> {
         let mut new = Vec::new();
         for (task, container) in &mut self.tasks {
@@ -101,7 +101,7 @@ impl Host {
                     );
                     new.push(*task);
                 }
-                _ if rng.chance(1, 20) && may_end(container.job) => {
+                _ if rng.chance(chance(container.job), 100) => {
                     container.exit = Some(Exit::Code(u8::from(rng.chance(1, 4))))
                 }
                 _ => {}

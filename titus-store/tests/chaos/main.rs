@@ -159,8 +159,12 @@ impl World {
             .collect();
         let calm = self.calm;
         for host in 0..self.hosts.len() {
-            let may_end = |job| !calm || batch.contains(&job);
-            for task in self.hosts[host].live(now, &mut self.rng, &may_end) {
+            let chance = |job| match (calm, batch.contains(&job)) {
+                (false, _) => 5,
+                (true, true) => 40,
+                (true, false) => 0,
+            };
+            for task in self.hosts[host].live(now, &mut self.rng, &chance) {
                 self.check_start(host, task).await;
             }
         }
@@ -265,7 +269,7 @@ impl World {
         self.kv.set_plan(FaultPlan::default());
         self.mail.clear();
         self.calm = true;
-        for _ in 0..300 {
+        for _ in 0..200 {
             self.clock.advance(Millis(400));
             for slot in 0..self.processes.len() {
                 let (cluster, seed) = (self.cluster(), self.rng.next_u64());

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use titus_agent::executor::Executor;
 use titus_agent::logs::{self, LogChunk};
-use titus_api::server::error::{ApiError, ErrorKind};
-use titus_api::server::{LogPiece, LogQuery, LogSource, LogStream};
+use titus_api::server::{ApiError, ErrorKind, LogPiece, LogQuery, LogSource, LogStream};
 use titus_core::id::HostId;
 use titus_core::task::{TaskHot, TaskState};
 use tokio::sync::{mpsc, watch};
@@ -33,7 +32,7 @@ impl LogSource for DevLogs {
                 "the logs of task {} are on {host}, which this process does not run",
                 task.id
             );
-            ApiError::new(ErrorKind::NotFound, message)
+            ApiError::new(ErrorKind::TaskNotFound, message)
         })?;
         let over = || watch::channel(true).1;
         let ended = match executor.ended(task.id) {
@@ -44,7 +43,7 @@ impl LogSource for DevLogs {
         let dir = executor.log_dir(task.id);
         if task.state == TaskState::Finished && !dir.exists() {
             let message = format!("the logs of task {} are not kept any more", task.id);
-            return Err(ApiError::new(ErrorKind::NotFound, message));
+            return Err(ApiError::new(ErrorKind::TaskNotFound, message));
         }
         let query = logs::LogQuery {
             stream: match query.stream {

@@ -79,8 +79,7 @@ async fn dev(args: &DevArgs) -> Result<(), CliError> {
         let link = Arc::new(DirectLink::new(cluster.clone()));
         agents.spawn(agent.run(link, stopped.clone()));
     }
-    let api_metrics = ApiMetrics::default();
-    api_metrics.register(&mut registry);
+    let api_metrics = ApiMetrics::register(&mut registry);
     let about = About {
         cell: "dev".into(),
         store: format!("embedded {}", state.store().display()),

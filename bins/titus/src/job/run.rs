@@ -53,7 +53,6 @@ pub(crate) async fn run(session: &Session, args: RunArgs) -> Result<(), CliError
     file.check()?;
     let api = session.api()?;
     let id = submit(&api, &file).await?;
-    warn(&api, &id).await;
     let mut waiting = Waiting {
         printer: session.printer(Format::Table),
         verbose: args.watch,
@@ -74,7 +73,7 @@ pub(crate) async fn run(session: &Session, args: RunArgs) -> Result<(), CliError
 async fn submit(api: &Api, file: &JobFile) -> Result<String, CliError> {
     let descriptor = descriptor_from_request(&file.request);
     let created = api.jobs().create_job(descriptor).await;
-    created.map(|answer| answer.into_inner().id).map_err(|status| {
+    created.map(|answer| api.written(answer).id).map_err(|status| {
         let faults = field_faults(&status);
         if faults.is_empty() {
             api.failed("submit the job")(status)
@@ -82,23 +81,6 @@ async fn submit(api: &Api, file: &JobFile) -> Result<String, CliError> {
             file.refused_by_server(&faults)
         }
     })
-}
-
-/// Tells what of the job will have no effect. The job runs; a failure to ask is no reason to say otherwise.
-async fn warn(api: &Api, id: &str) {
-    let job = titus_api::v1::JobRef {
-        job_id: id.to_owned(),
-    };
-    let Ok(answer) = api.insight().get_job_warnings(job).await else {
-        return;
-    };
-    for warning in answer.into_inner().warnings {
-        let field = terminal::plain(&warning.field).into_owned();
-        terminal::say(&format!(
-            "warning: {field}: {}",
-            terminal::plain(&warning.message)
-        ));
-    }
 }
 
 fn progress(verbose: bool) -> ProgressBar {

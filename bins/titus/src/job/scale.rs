@@ -37,10 +37,11 @@ pub(crate) async fn run(session: &Session, args: ScaleArgs) -> Result<(), CliErr
             desired: args.desired.map(Into::into),
         }),
     };
-    api.jobs()
+    let asked = api
+        .jobs()
         .update_job_capacity_with_optional_attributes(update)
-        .await
-        .map_err(api.failed("scale the job"))?;
+        .await;
+    api.written(asked.map_err(api.failed("scale the job"))?);
     let job = super::status::fetch(&api, &id).await?;
     let facts = JobFacts::of(&job);
     terminal::say(&format!(

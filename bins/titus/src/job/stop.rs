@@ -43,10 +43,8 @@ pub(crate) async fn run(session: &Session, args: StopArgs) -> Result<(), CliErro
 
 async fn stop(session: &Session, api: &Api, job: &v3::Job) -> Result<(), CliError> {
     let id = v3::JobId { id: job.id.clone() };
-    api.jobs()
-        .kill_job(id)
-        .await
-        .map_err(api.failed(&format!("stop job {}", job.id)))?;
+    let asked = api.jobs().kill_job(id).await;
+    api.written(asked.map_err(api.failed(&format!("stop job {}", job.id)))?);
     terminal::say(&format!("job {} is stopping", job.id));
     let printer = session.printer(Format::Table);
     if printer.format == Format::Table || printer.format == Format::Wide {

@@ -50,10 +50,8 @@ async fn stop(session: &Session, api: &Api, task: &v3::Task, shrink: bool) -> Re
         shrink,
         prevent_min_size_update: false,
     };
-    api.jobs()
-        .kill_task(request)
-        .await
-        .map_err(api.failed(&format!("stop task {}", task.id)))?;
+    let asked = api.jobs().kill_task(request).await;
+    api.written(asked.map_err(api.failed(&format!("stop task {}", task.id)))?);
     terminal::say(&format!("task {} is stopping", task.id));
     let printer = session.printer(Format::Table);
     if matches!(printer.format, Format::Table | Format::Wide) {

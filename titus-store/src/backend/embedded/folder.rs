@@ -143,7 +143,7 @@ pub(super) fn failure(operation: &'static str, path: &Path, source: fjall::Error
     backend(operation, path, advice, source.into())
 }
 
-fn io_failure(operation: &'static str, path: &Path, source: io::Error) -> Error {
+pub(super) fn io_failure(operation: &'static str, path: &Path, source: io::Error) -> Error {
     backend(operation, path, advice_for(&source), source.into())
 }
 
@@ -151,7 +151,7 @@ fn refusal(path: &Path, advice: &'static str, source: BoxError) -> Error {
     backend("open", path, advice, source)
 }
 
-fn backend(operation: &'static str, path: &Path, advice: &'static str, source: BoxError) -> Error {
+pub(super) fn backend(operation: &'static str, path: &Path, advice: &'static str, source: BoxError) -> Error {
     Error::Backend {
         operation,
         object: path.display().to_string(),

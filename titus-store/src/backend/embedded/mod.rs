@@ -2,6 +2,7 @@
 
 mod committer;
 mod folder;
+mod journal;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -124,6 +125,7 @@ impl EmbeddedBuilder {
     /// See [`Embedded::open`].
     pub fn open(self, folder: impl AsRef<Path>) -> Result<Embedded> {
         let folder = Folder::claim(folder.as_ref())?;
+        journal::mend(folder.path(), &folder.data())?;
         let fail = |source| failure("open", folder.path(), source);
         let db = fjall::Database::builder(folder.data())
             .cache_size(self.cache_bytes)
