@@ -41,6 +41,7 @@ struct Kernel {
     started: u64,
     failures: BTreeMap<FakeCall, u32>,
     cut_short: u32,
+    stalls: Option<FakeCall>,
     trusting: bool,
 }
 
@@ -137,6 +138,18 @@ impl FakeHost {
         self.kernel().cut_short += 1;
     }
 
+    /// Lets the next such call never end, before it changes anything: its future can only be dropped.
+    pub fn stall_next(&self, call: FakeCall) {
+        self.kernel().stalls = Some(call);
+    }
+
+    async fn stall(&self, call: FakeCall) {
+        let stalled = self.kernel().stalls.take_if(|stalled| *stalled == call).is_some();
+        if stalled {
+            std::future::pending::<()>().await;
+        }
+    }
+
     fn kernel(&self) -> MutexGuard<'_, Kernel> {
         self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -184,6 +197,7 @@ impl Datapath for FakeDatapath {
     }
 
     async fn setup(&self) -> Result<(), Error> {
+        self.host.stall(FakeCall::Setup).await;
         let mut kernel = self.host.kernel();
         kernel.gate(FakeCall::Setup, &self.network)?;
         let (name, alias) = (self.network.bridge(), self.network.bridge_alias());
@@ -215,6 +229,7 @@ impl Datapath for FakeDatapath {
     }
 
     async fn attach(&self, lease: &Lease, netns: &Netns) -> Result<(), Error> {
+        self.host.stall(FakeCall::Attach).await;
         let mut kernel = self.host.kernel();
         kernel.gate(FakeCall::Attach, &self.network)?;
         self.network.check(lease)?;
@@ -252,6 +267,7 @@ impl Datapath for FakeDatapath {
     }
 
     async fn detach(&self, address: Ipv4Addr, _patience: Duration) -> Result<Detached, Error> {
+        self.host.stall(FakeCall::Detach).await;
         let mut kernel = self.host.kernel();
         kernel.gate(FakeCall::Detach, &self.network)?;
         let link = kernel
@@ -262,6 +278,7 @@ impl Datapath for FakeDatapath {
     }
 
     async fn list(&self) -> Result<Vec<Found>, Error> {
+        self.host.stall(FakeCall::List).await;
         let mut kernel = self.host.kernel();
         kernel.gate(FakeCall::List, &self.network)?;
         let Ok(bridge) = kernel.bridge(&self.network) else {
@@ -278,6 +295,7 @@ impl Datapath for FakeDatapath {
     }
 
     async fn teardown(&self) -> Result<(), Error> {
+        self.host.stall(FakeCall::Teardown).await;
         let mut kernel = self.host.kernel();
         kernel.gate(FakeCall::Teardown, &self.network)?;
         if kernel.bridge(&self.network).is_ok() {

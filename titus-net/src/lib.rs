@@ -30,12 +30,13 @@
 //! | reaches other containers of its network and, by the host's address, the outside | `containers_reach_each_other_and_the_host_reaches_them`, `the_outside_sees_the_hosts_address_and_cannot_open_connections` |
 //! | reaches nothing of the host but a ping and named services | `the_host_is_out_of_reach`, `named_services_are_reached_at_the_gateway_only` |
 //! | does not reach instance metadata, here or beyond | `the_host_is_out_of_reach`, `metadata_beyond_the_host_is_out_of_reach` |
-//! | cannot use another's address or hardware address | `a_container_cannot_speak_in_anothers_name`, `a_container_cannot_answer_for_another` |
+//! | cannot use another's address or hardware address | `a_container_cannot_speak_in_anothers_name`, `a_container_cannot_answer_for_another`, `a_foreign_source_does_not_leave_the_host` |
 //! | cannot break the host's connections to others | `a_container_cannot_break_the_hosts_connections` |
 //! | cannot draw or see another's frames | `a_container_cannot_draw_anothers_frames`, `a_container_sees_no_frames_but_its_own` |
 //! | cannot pass the rules by frames that bridges treat apart | `reserved_frames_do_not_bypass_the_rules` |
-//! | has no IPv6 beyond its own loopback, and no VLANs | `no_ipv6_and_no_vlans_leave_a_container` |
+//! | has no IPv6 beyond its own loopback, and no VLANs | `no_ipv6_leaves_a_container`, `frames_are_their_senders_in_every_part` |
 //! | does not reach containers of other networks | `networks_of_one_host_do_not_reach_each_other` |
+//! | is not spoken for by the outside | `the_outside_cannot_speak_in_a_containers_name` |
 //! | does not make the host a router for others | `a_host_that_did_not_forward_becomes_no_router` |
 //!
 //! Containers of one network are not kept from each other, and bandwidth is not shaped.

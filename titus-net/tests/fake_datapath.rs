@@ -261,3 +261,46 @@ async fn a_trusting_host_believes_in_namespaces_but_not_in_its_own() {
     network.attach(&id("a"), &elsewhere).await.unwrap();
     assert!(network.attach(&id("b"), &FakeHost::own_netns()).await.is_err());
 }
+
+/// Polls a call once, and gives it up if that does not end it.
+async fn begin<T>(call: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        outcome = call => Some(outcome),
+        () = std::future::ready(()) => None,
+    }
+}
+
+#[tokio::test]
+async fn a_call_given_up_half_way_may_be_repeated() {
+    let host = FakeHost::default();
+    let (network, _) = network(&host).await;
+    let netns = host.start_container();
+    host.stall_next(FakeCall::Attach);
+    assert!(begin(network.attach(&id("a"), &netns)).await.is_none());
+    network.attach(&id("a"), &netns).await.unwrap();
+    host.stall_next(FakeCall::Detach);
+    assert!(begin(network.detach(&id("a"))).await.is_none());
+    assert_eq!(network.detach(&id("a")).await.unwrap(), Detached::Removed);
+    assert_eq!(network.counters().pool.used, 0);
+}
+
+#[tokio::test]
+async fn two_calls_for_one_attachment_do_not_mix() {
+    let host = FakeHost::default();
+    let (network, _) = network(&host).await;
+    let netns = host.start_container();
+    host.stall_next(FakeCall::Attach);
+    let (id, other) = (id("a"), id("b"));
+    let mut first = Box::pin(network.attach(&id, &netns));
+    assert!(begin(&mut first).await.is_none());
+    assert!(matches!(
+        network.attach(&id, &netns).await,
+        Err(Error::Busy { .. })
+    ));
+    assert!(matches!(network.detach(&id).await, Err(Error::Busy { .. })));
+    network.attach(&other, &host.start_container()).await.unwrap();
+    drop(first);
+    network.detach(&id).await.unwrap();
+    assert_eq!(network.attachments().len(), 1);
+}

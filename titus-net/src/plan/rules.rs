@@ -111,8 +111,8 @@ impl Rules<'_> {
         Ok(())
     }
 
-    /// Nothing comes in by a port beside its bridge, from a foreign address, or to loopback; and nobody
-    /// outside speaks in a container's name.
+    /// Nothing comes in by a port beside its bridge, or from a foreign address; and nobody outside speaks in a
+    /// container's name.
     fn prerouting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (bridge, subnet) = (self.network.bridge(), self.network.subnet());
         let ports = self.network.port_prefix();
@@ -122,7 +122,6 @@ impl Rules<'_> {
     type filter hook prerouting priority raw; policy accept;
     iifname != \"{bridge}\" iifname \"{ports}*\" counter drop
     iifname \"{bridge}\" ip saddr != {subnet} counter drop
-    iifname \"{bridge}\" ip daddr 127.0.0.0/8 counter drop
     iifname != {{ \"{bridge}\", \"lo\" }} ip saddr {subnet} counter drop
   }}"
         )

@@ -168,6 +168,11 @@ impl Place {
         self.enter(move || TcpListener::bind(address).unwrap())
     }
 
+    pub(crate) fn listen_udp(&self, address: &str) -> UdpSocket {
+        let address: SocketAddr = address.parse().unwrap();
+        self.enter(move || UdpSocket::bind(address).unwrap())
+    }
+
     /// Whether a TCP connection can be opened from here.
     pub(crate) fn reaches(&self, address: SocketAddr) -> bool {
         self.connect(address).is_ok()
