@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 is_root || die "needs root: the tests inside the guest make namespaces"
-ensure_tools modprobe:kmod jq:jq
+ensure_tools modprobe:kmod jq:jq mkfs.ext4:e2fsprogs
 
 WORK=$(mktemp -d /var/tmp/titus-guest.XXXXXX)
 trap 'rm -rf "$WORK"' EXIT
@@ -75,7 +75,7 @@ mount -t tmpfs run /run
 mkdir -p /run/modules/lib /run/upper /run/work /run/root
 ln -s "$KERNEL/usr/lib/uml/modules" /run/modules/lib/modules
 modprobe -d /run/modules overlay
-modprobe -d /run/modules loop 2>/dev/null || true
+modprobe -d /run/modules ext4 2>/dev/null || true
 mount -t overlay -o lowerdir=/,upperdir=/run/upper,workdir=/run/work overlay /run/root
 cd /run/root
 mount -t proc proc proc
@@ -91,10 +91,12 @@ pivot_root . run/old
 exec chroot . /bin/bash "$WORK/tests"
 INIT
 
-# The root is an overlay, which another overlay cannot write to: sandboxes are kept on a file system in memory.
+# The root is an overlay, which another overlay cannot write to: sandboxes are kept on a disk of their own.
+truncate -s 1G "$WORK/disk"
+mkfs.ext4 -q -F "$WORK/disk"
 cat >"$WORK/tests" <<TESTS
 mkdir -p /run/sandboxes
-mount -t tmpfs sandboxes /run/sandboxes
+mount -t ext4 /dev/ubda /run/sandboxes
 export TITUS_TEST_DIR=/run/sandboxes TITUS_INIT="$WORK/titus-init" RUST_BACKTRACE=0
 cd /
 "$TEST" --include-ignored --test-threads=2 $*
@@ -113,7 +115,7 @@ say "boots the guest"
 LOG=$WORK/log
 export TMPDIR=/dev/shm
 $START timeout "${TITUS_GUEST_SECONDS:-600}" "$KERNEL/usr/bin/linux.uml" mem=1000M rootfstype=hostfs rootflags=/ ro \
-    init="$WORK/init" con=null con0=fd:0,fd:1 quiet panic=1 uml_dir="$WORK" </dev/null 2>&1 | tee "$LOG" || true
+    ubd0="$WORK/disk" init="$WORK/init" con=null con0=fd:0,fd:1 quiet panic=1 uml_dir="$WORK" </dev/null 2>&1 | tee "$LOG" || true
 
 # The guest's own exit code says nothing: the line must be there.
 grep -aq '^TESTRC=0' "$LOG" || die "the tests did not pass in the guest kernel (no line TESTRC=0)"

@@ -125,14 +125,10 @@ impl Unpacker {
         let Some(name) = path.file_name() else {
             return Ok(());
         };
-        let parent = open_parent(path.parent().unwrap_or(Path::new("")))?;
+        let parent = open_parent(above(&path))?;
         let bytes = name.as_bytes();
         if bytes == b".wh..wh..opq" {
-            return sys::set_xattr(
-                &open_folder(path.parent().unwrap_or(Path::new("")))?,
-                c"user.overlay.opaque",
-                b"y",
-            );
+            return sys::set_xattr(&open_folder(above(&path))?, c"user.overlay.opaque", b"y");
         }
         if let Some(deleted) = bytes.strip_prefix(b".wh.") {
             return delete(&parent, OsStr::from_bytes(deleted));
@@ -185,10 +181,7 @@ impl Unpacker {
     fn finish(self) -> io::Result<()> {
         for (path, modified) in self.folders.into_iter().rev() {
             // A later entry of the same layer may have put something else in its place.
-            let (Some(name), Ok(parent)) = (
-                path.file_name(),
-                open_folder(path.parent().unwrap_or(Path::new(""))),
-            ) else {
+            let (Some(name), Ok(parent)) = (path.file_name(), open_folder(above(&path))) else {
                 continue;
             };
             set_time(&parent, name, modified)?;
@@ -210,6 +203,11 @@ fn plain(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(clean)
+}
+
+/// The folder that holds a relative path; empty for the top.
+fn above(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new(""))
 }
 
 fn refused(text: &str) -> io::Error {
@@ -237,7 +235,7 @@ fn open_folder(path: &Path) -> io::Result<OwnedFd> {
 fn open_parent(path: &Path) -> io::Result<OwnedFd> {
     match open_folder(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let above = open_parent(path.parent().unwrap_or(Path::new("")))?;
+            let above = open_parent(above(path))?;
             if let Some(name) = path.file_name() {
                 mkdirat(&above, name, Mode::from_bits_truncate(0o755))?;
             }
@@ -290,7 +288,7 @@ fn hard_link(entry: &Entry<'_, impl Read>, parent: &OwnedFd, name: &OsStr) -> io
     let Some(old) = target.file_name() else {
         return Err(refused("a link to the root"));
     };
-    let folder = open_folder(target.parent().unwrap_or(Path::new("")))?;
+    let folder = open_folder(above(&target))?;
     Ok(linkat(&folder, old, parent, name, AtFlags::empty())?)
 }
 

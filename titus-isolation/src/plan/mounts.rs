@@ -162,7 +162,10 @@ fn rootfs(rootfs: &RootFs, facts: &HostFacts) -> (Vec<Tree>, Vec<MountStep>) {
             )
         }
         RootFs::Layers(layers) => {
-            let store = layers.first().and_then(|l| l.parent()).unwrap_or(Path::new("/"));
+            let store = layers
+                .first()
+                .and_then(|l| l.parent())
+                .unwrap_or_else(|| Path::new("/"));
             let name = |layer: &PathBuf| layer.file_name().map(|n| n.to_string_lossy().into_owned());
             let lower = |layer| format!("mounts/lower/{}", name(layer).unwrap_or_default());
             (

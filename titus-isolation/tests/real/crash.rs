@@ -110,12 +110,12 @@ async fn an_init_that_is_killed_is_an_unknown_end() {
     let exit = host.runtime.wait(&spec.id).await.expect("ends");
     assert!(matches!(exit.reason, ExitReason::Unknown(_)), "{exit:?}");
     assert_eq!(exit.code(), None);
-    assert_eq!(
-        host.runtime
+    assert!(
+        !host
+            .runtime
             .signal(&spec.id, Signal::TERM)
             .await
-            .expect("answers"),
-        false
+            .expect("answers")
     );
 }
 

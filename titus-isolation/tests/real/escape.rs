@@ -20,11 +20,21 @@ async fn both(host: &Host, weakened: Weakened, script: &str) -> (String, String)
 }
 
 async fn weak(host: &Host, spec: &SandboxSpec, weakened: Weakened) -> String {
-    host.runtime
-        .create_weakened(spec, weakened)
+    weak_if_possible(host, spec, weakened)
         .await
-        .unwrap_or_else(|e| panic!("{}", chain(&e)));
-    host.finish(spec).await.1
+        .expect("this file system maps ids")
+}
+
+/// `None`: the weakness needs id-mapped mounts of a file system that has none.
+async fn weak_if_possible(host: &Host, spec: &SandboxSpec, weakened: Weakened) -> Option<String> {
+    match host.runtime.create_weakened(spec, weakened).await {
+        Ok(_) => Some(host.finish(spec).await.1),
+        Err(Error::Build { step, .. }) if step.contains("map the ids") => {
+            eprintln!("SKIPPED: no weaker sandbox to compare with: cannot {step}");
+            None
+        }
+        Err(error) => panic!("{}", chain(&error)),
+    }
 }
 
 /// A system call by perl, which every Debian has: prints `errno N`, or `went through`.
@@ -167,17 +177,15 @@ async fn escape_to_files_of_the_hosts_root() {
     let host = Host::new().await;
     let script = "cat /etc/shadow >/dev/null 2>&1 && echo read the passwords; cat /etc/passwd > /dev/null && echo world-readable";
     assert_eq!(host.sh("first", script).await.1, "world-readable\n");
-    if host.facts().idmapped_mounts != Some(true) {
-        eprintln!("SKIPPED: without id-mapped mounts there is no weaker sandbox to compare with");
-        return;
-    }
     let weakened = Weakened {
         host_ids_mapped: true,
         ..Weakened::default()
     };
-    let (weak, proper) = both(&host, weakened, script).await;
-    assert!(weak.contains("read the passwords"), "{weak}");
-    assert_eq!(proper, "world-readable\n");
+    if let Some(weak) =
+        weak_if_possible(&host, &host.spec("weak", &["/bin/sh", "-c", script]), weakened).await
+    {
+        assert!(weak.contains("read the passwords"), "{weak}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,8 +231,8 @@ async fn escape_by_a_link_in_a_volume() {
         volumes_follow_links: true,
         ..Weakened::default()
     };
-    if host.facts().idmapped_mounts == Some(true) {
-        assert_ne!(weak(&host, &with("weak", "link"), weakened).await, "0\n");
+    if let Some(weak) = weak_if_possible(&host, &with("weak", "link"), weakened).await {
+        assert_ne!(weak, "0\n");
     }
     for (id, source) in [("a", "link"), ("b", "link/ssl"), ("c", "real/file")] {
         let refused = host.runtime.create(&with(id, source)).await;

@@ -297,20 +297,20 @@ async fn bytes_that_are_not_what_their_digests_say_are_refused() {
     let good = Layer::new().file("f", "good").done();
     let mut wrong_id = Layout::at(host.folder.join("images/wrong-id"));
     wrong_id.diff_ids = Some(vec![super::layout::digest(b"something else")]);
-    wrong_id.write(&[good.clone()]);
+    wrong_id.write(std::slice::from_ref(&good));
     let mut few_ids = Layout::at(host.folder.join("images/few-ids"));
     few_ids.diff_ids = Some(Vec::new());
-    few_ids.write(&[good.clone()]);
+    few_ids.write(std::slice::from_ref(&good));
     // Another blob of the same length under the layer's name.
     let changed = host.folder.join("images/changed");
-    Layout::at(&changed).write(&[good.clone()]);
+    Layout::at(&changed).write(std::slice::from_ref(&good));
     let blob = changed
         .join("blobs/sha256")
         .join(&super::layout::digest(&good)["sha256:".len()..]);
     fs::write(&blob, Layer::new().file("f", "evil").done()).expect("written");
     // A blob that is a link to a file of the host.
     let linked = host.folder.join("images/linked");
-    Layout::at(&linked).write(&[good.clone()]);
+    Layout::at(&linked).write(std::slice::from_ref(&good));
     let blob = linked
         .join("blobs/sha256")
         .join(&super::layout::digest(&good)["sha256:".len()..]);
