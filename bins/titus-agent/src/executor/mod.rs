@@ -15,7 +15,7 @@ use titus_core::spec::ImageRequest;
 use titus_core::task::Exit;
 use titus_isolation::{ContainerRuntime, Signal, Started};
 use titus_net::{AttachmentId, HostNetwork, Netns};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 
 pub use spec::Defaults;
 
@@ -59,6 +59,8 @@ struct Held {
     image: Option<ReadyImage>,
     cancel: watch::Sender<bool>,
     ended: watch::Sender<bool>,
+    /// Held while the entry is written: the exit may come while a start is still being noted.
+    writing: Arc<AsyncMutex<()>>,
 }
 
 impl Held {
@@ -69,6 +71,7 @@ impl Held {
             image: None,
             cancel: watch::channel(false).0,
             ended,
+            writing: Arc::default(),
         }
     }
 }
@@ -333,6 +336,8 @@ impl Executor {
     }
 
     async fn write_journal(&self, task: TaskId) -> Result<(), Failure> {
+        let writing = self.hold(task, |held| Arc::clone(&held.writing));
+        let _turn = writing.lock().await;
         let entry = self.hold(task, |held| held.entry.clone());
         let journal = self.parts.journal.clone();
         blocking(move || journal.write(&entry)).await
