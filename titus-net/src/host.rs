@@ -110,7 +110,8 @@ impl HostNetwork {
         self.datapath.network()
     }
 
-    /// Makes what all attachments share, or completes it.
+    /// Makes what all attachments share, or completes it. To be repeated now and then, every minute say: a host's
+    /// firewall that is loaded again may flush the rules, and with them what keeps containers in their place.
     pub async fn setup(&self) -> Result<(), Error> {
         let start = Instant::now();
         self.datapath.setup().await?;

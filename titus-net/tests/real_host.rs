@@ -112,6 +112,29 @@ fn a_host_made_a_router_meanwhile_stays_one() {
 
 #[test]
 #[ignore = "needs root: makes network namespaces, links and rules"]
+fn flushed_rules_come_back_with_the_next_set_up() {
+    on_a_host(|| async {
+        run("sysctl -q -w net.ipv4.ip_forward=0");
+        let _outside = with_uplink();
+        let before = inventory();
+        let network = host_network("one", "10.77.0.0/24");
+        network.setup().await.unwrap();
+        let place = Place::container();
+        network.attach(&id("a"), &place.netns()).await.unwrap();
+        let rules = run("nft --stateless list ruleset");
+        assert!(rules.contains("wan0"), "the uplink was opened");
+        run("nft flush ruleset");
+        network.setup().await.unwrap();
+        assert_eq!(run("nft --stateless list ruleset"), rules);
+        assert!(place.pings("10.77.0.1", lab::GENEROUS));
+        run("nft flush ruleset");
+        network.teardown().await.unwrap();
+        assert_restored(&before);
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
 fn subnets_and_names_in_use_are_refused_and_nothing_changes() {
     on_a_host(|| async {
         let _outside = with_uplink();

@@ -23,6 +23,7 @@ pub trait Datapath: fmt::Debug + Send + Sync {
     fn network(&self) -> &Network;
 
     /// Makes what all attachments share, or completes it when it is there; running containers notice nothing.
+    /// To be repeated now and then, since a host's firewall may flush the rules when it is loaded again.
     async fn setup(&self) -> Result<(), Error>;
 
     /// Gives the namespace a link with the lease's address and a way out. What is left of an earlier

@@ -16,8 +16,13 @@ use super::nft;
 use crate::plan::{self, HostFacts, find_overlap};
 use crate::{Error, Ipv4Block, Network};
 
-/// Checks that the host has room for the network, and reads what planning needs.
-pub(super) async fn gather(network: &Network, links: &Links) -> Result<HostFacts, Error> {
+/// Checks that the host has room for the network, and reads what planning needs. `opened` names interfaces that
+/// are known to forward only because of this network.
+pub(super) async fn gather(
+    network: &Network,
+    links: &Links,
+    opened: &BTreeSet<String>,
+) -> Result<HostFacts, Error> {
     let all = links.all().await?;
     check_names(network, &all)?;
     let names: BTreeMap<u32, &str> = all.iter().map(|link| (link.index, link.name.as_str())).collect();
@@ -44,7 +49,7 @@ pub(super) async fn gather(network: &Network, links: &Links) -> Result<HostFacts
     let uplink_mtu = uplink_mtu(&routes, &all);
     Ok(HostFacts {
         uplink_mtu,
-        closed: closed(network, &all).await?,
+        closed: closed(network, &all, opened).await?,
     })
 }
 
@@ -64,9 +69,10 @@ pub(super) fn check_bridge(network: &Network, bridge: &Link) -> Result<(), Error
 
 /// The interfaces that this network made forward and that nobody else needs to: neither another network of
 /// ours nor a host that has become a router meanwhile.
-pub(super) async fn to_close(network: &Network) -> Result<Vec<String>, Error> {
+pub(super) async fn to_close(network: &Network, opened: &BTreeSet<String>) -> Result<Vec<String>, Error> {
     let mut sets = nft::sets(plan::CLOSED_SET).await?;
-    let own = sets.remove(&plan::table(network)).unwrap_or_default();
+    let mut own = sets.remove(&plan::table(network)).unwrap_or_default();
+    own.extend(opened.iter().cloned());
     if own.is_empty() || is_on(plan::ROUTER_PATH) {
         return Ok(Vec::new());
     }
@@ -97,15 +103,12 @@ fn check_names(network: &Network, all: &[Link]) -> Result<(), Error> {
 
 /// The interfaces on which the host does not forward by its own choice: those that do not, and those that do
 /// because a network of ours made them.
-async fn closed(network: &Network, all: &[Link]) -> Result<Vec<String>, Error> {
+async fn closed(network: &Network, all: &[Link], opened: &BTreeSet<String>) -> Result<Vec<String>, Error> {
     if is_on(plan::ROUTER_PATH) {
         return Ok(Vec::new());
     }
-    let opened: BTreeSet<_> = nft::sets(plan::CLOSED_SET)
-        .await?
-        .into_values()
-        .flatten()
-        .collect();
+    let mut opened = opened.clone();
+    opened.extend(nft::sets(plan::CLOSED_SET).await?.into_values().flatten());
     let closed = all.iter().filter(|link| {
         let ours = link.name.starts_with(&network.port_prefix()) || is_of_a_network(link);
         let forwards = is_on(&plan::forwarding_path(&link.name)) && !opened.contains(&link.name);

@@ -1,5 +1,7 @@
 //! The data path of the Linux kernel: links and routes by netlink, rules by `nft`.
 
+use std::collections::BTreeSet;
+use std::mem;
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +12,7 @@ use tracing::{debug, warn};
 
 use self::links::{Link, Links};
 use self::netns::Inside;
-use crate::plan::{self, NetOp};
+use crate::plan::{self, HostFacts, NetOp};
 use crate::{Datapath, Detached, Error, Found, Lease, Netns, Network};
 
 mod facts;
@@ -32,7 +34,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub struct NetlinkDatapath {
     network: Network,
     links: Links,
-    bridge: Mutex<Option<Link>>,
+    memory: Mutex<Memory>,
+}
+
+/// What set-up made, noted so that it need not be looked up, or cannot any more when somebody flushed the rules.
+#[derive(Debug, Default)]
+struct Memory {
+    bridge: Option<Link>,
+    /// The interfaces that were made to forward.
+    opened: BTreeSet<String>,
 }
 
 impl NetlinkDatapath {
@@ -41,19 +51,23 @@ impl NetlinkDatapath {
         Ok(Self {
             network,
             links: Links::open()?,
-            bridge: Mutex::new(None),
+            memory: Mutex::default(),
         })
     }
 
     /// What [`setup`](Datapath::setup) would do on this host now, for a dry run.
     pub async fn plan_setup(&self) -> Result<Vec<NetOp>, Error> {
-        let facts = facts::gather(&self.network, &self.links).await?;
-        Ok(plan::plan_setup(&self.network, &facts))
+        Ok(plan::plan_setup(&self.network, &self.facts().await?))
+    }
+
+    async fn facts(&self) -> Result<HostFacts, Error> {
+        let opened = self.memory().opened.clone();
+        facts::gather(&self.network, &self.links, &opened).await
     }
 
     /// The bridge that set-up made, looked up once.
     async fn bridge(&self) -> Result<Link, Error> {
-        let known = self.remembered().clone();
+        let known = self.memory().bridge.clone();
         if let Some(bridge) = known {
             return Ok(bridge);
         }
@@ -64,12 +78,12 @@ impl NetlinkDatapath {
             });
         };
         facts::check_bridge(&self.network, &bridge)?;
-        *self.remembered() = Some(bridge.clone());
+        self.memory().bridge = Some(bridge.clone());
         Ok(bridge)
     }
 
-    fn remembered(&self) -> MutexGuard<'_, Option<Link>> {
-        self.bridge.lock().unwrap_or_else(PoisonError::into_inner)
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn wire(&self, lease: &Lease, ops: &[NetOp], bridge: &Link, inside: &Inside) -> Result<(), Error> {
@@ -134,11 +148,13 @@ impl Datapath for NetlinkDatapath {
     }
 
     async fn setup(&self) -> Result<(), Error> {
-        for op in self.plan_setup().await? {
+        let facts = self.facts().await?;
+        self.memory().opened = facts.closed.iter().cloned().collect();
+        for op in plan::plan_setup(&self.network, &facts) {
             debug!(network = %self.network.name(), %op, "network operation");
             on_host::perform(&self.links, &op).await?;
         }
-        *self.remembered() = None;
+        self.memory().bridge = None;
         self.bridge().await.map(drop)
     }
 
@@ -191,7 +207,7 @@ impl Datapath for NetlinkDatapath {
     }
 
     async fn teardown(&self) -> Result<(), Error> {
-        *self.remembered() = None;
+        let Memory { opened, .. } = mem::take(&mut *self.memory());
         if let Some(bridge) = self.links.find(&self.network.bridge()).await? {
             facts::check_bridge(&self.network, &bridge)?;
         }
@@ -201,7 +217,7 @@ impl Datapath for NetlinkDatapath {
             .into_iter()
             .map(|(_, link)| link.name)
             .collect();
-        let close = facts::to_close(&self.network).await?;
+        let close = facts::to_close(&self.network, &opened).await?;
         let mut outcome = Ok(());
         for op in plan::plan_teardown(&self.network, &ports, &close) {
             debug!(network = %self.network.name(), %op, "network operation");
