@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -326,13 +326,23 @@ fn journal_of(folder: &Path) -> PathBuf {
     journals.max().unwrap()
 }
 
-/// Where the journal's records end; behind it the file is empty room.
-fn written_end(journal: &Path) -> u64 {
-    let bytes = fs::read(journal).unwrap();
-    bytes
+/// What was written of a journal; behind it the file is empty room.
+fn written_part(journal: &Path) -> Vec<u8> {
+    let file = fs::File::open(journal).unwrap();
+    let blocks = file.metadata().unwrap().blocks();
+    let mut bytes = Vec::new();
+    file.take(blocks * 512).read_to_end(&mut bytes).unwrap();
+    let end = bytes
         .iter()
         .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last as u64 + 1)
+        .map_or(0, |last| last + 1);
+    bytes.truncate(end);
+    bytes
+}
+
+/// Where the journal's records end.
+fn written_end(journal: &Path) -> u64 {
+    written_part(journal).len() as u64
 }
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -342,6 +352,15 @@ fn copy_folder(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             fs::create_dir(&target).unwrap();
             copy_folder(&entry.path(), &target);
+        } else if target.extension().is_some_and(|ext| ext == "jnl") {
+            fs::write(&target, written_part(&entry.path())).unwrap();
+            let room = entry.metadata().unwrap().len();
+            OpenOptions::new()
+                .write(true)
+                .open(target)
+                .unwrap()
+                .set_len(room)
+                .unwrap();
         } else {
             fs::copy(entry.path(), target).unwrap();
         }

@@ -6,6 +6,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{BoxError, Error, Result};
 
@@ -84,10 +85,14 @@ fn lock_for_this_process(path: &Path) -> Result<File> {
         .truncate(false)
         .open(path.join("lock"))
         .map_err(fail)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(refusal(path, IN_USE, owner(&mut file).into())),
-        Err(TryLockError::Error(source)) => return Err(fail(source)),
+    for attempt in 0.. {
+        match file.try_lock() {
+            Ok(()) => break,
+            // A child that this process has forked and that has not executed yet holds the lock of a store just closed.
+            Err(TryLockError::WouldBlock) if attempt < 20 => std::thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::WouldBlock) => return Err(refusal(path, IN_USE, owner(&mut file).into())),
+            Err(TryLockError::Error(source)) => return Err(fail(source)),
+        }
     }
     file.set_len(0).map_err(fail)?;
     writeln!(file, "{}", std::process::id()).map_err(fail)?;
