@@ -136,14 +136,20 @@ fn volume(volume: &HostVolume, roots: &[PathBuf]) -> Result<Volume, String> {
             ),
         });
     };
-    let source = path
-        .strip_prefix(root)
-        .expect("it starts with the root")
-        .to_path_buf();
+    let target = PathBuf::from(&volume.mount_path);
+    // The root itself is given by its name below its parent, which the operator has named as well.
+    if let (true, Some(parent), Some(name)) = (path == root, root.parent(), root.file_name()) {
+        return Ok(Volume {
+            root: parent.to_path_buf(),
+            source: PathBuf::from(name),
+            target,
+        });
+    }
+    let source = path.strip_prefix(root).expect("it starts with the root");
     Ok(Volume {
         root: root.clone(),
-        source,
-        target: PathBuf::from(&volume.mount_path),
+        source: source.to_path_buf(),
+        target,
     })
 }
 
@@ -280,6 +286,8 @@ mod tests {
                 target: "/in".into()
             }]
         );
+        let whole = of("/data/a", &["/data/a"]).unwrap();
+        assert_eq!((whole[0].root.as_path(), whole[0].source.as_path()), (Path::new("/data"), Path::new("a")));
         for (path, roots) in [
             ("/data/a", &[][..]),
             ("/etc", &["/data"]),
