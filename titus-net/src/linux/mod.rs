@@ -25,6 +25,8 @@ mod on_host;
 /// How long wiring may take. A hostile container can keep the kernel's answers from a socket in its namespace.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Ports that have not become fewer for this long do not end by themselves.
+const SETTLED: Duration = Duration::from_millis(250);
 
 /// A [`Datapath`] on the network namespace of the thread that makes it, usually the host's own.
 ///
@@ -120,6 +122,21 @@ impl NetlinkDatapath {
         })
     }
 
+    /// The ports that are left when those of ended containers are gone, which is cheaper than to remove them.
+    async fn settled_ports(&self) -> Result<Vec<(Ipv4Addr, Link)>, Error> {
+        let mut ports = self.ports().await?;
+        let mut since = Instant::now();
+        while !ports.is_empty() && since.elapsed() < SETTLED {
+            sleep(LOOK_AGAIN).await;
+            let left = self.ports().await?;
+            if left.len() < ports.len() {
+                since = Instant::now();
+            }
+            ports = left;
+        }
+        Ok(ports)
+    }
+
     async fn drop_port(&self, address: Ipv4Addr) -> Result<(), Error> {
         for op in plan::plan_detach(&self.network, address).unwrap_or_default() {
             on_host::perform(&self.links, &op).await?;
@@ -211,12 +228,8 @@ impl Datapath for NetlinkDatapath {
         if let Some(bridge) = self.links.find(&self.network.bridge()).await? {
             facts::check_bridge(&self.network, &bridge)?;
         }
-        let ports: Vec<_> = self
-            .ports()
-            .await?
-            .into_iter()
-            .map(|(_, link)| link.name)
-            .collect();
+        let ports = self.settled_ports().await?.into_iter();
+        let ports: Vec<_> = ports.map(|(_, link)| link.name).collect();
         let close = facts::to_close(&self.network, &opened).await?;
         let mut outcome = Ok(());
         for op in plan::plan_teardown(&self.network, &ports, &close) {
