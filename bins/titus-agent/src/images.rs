@@ -82,3 +82,59 @@ impl Images for FakeImages {
 
     async fn release(&self, _task: TaskId) {}
 }
+
+/// Images of real hosts, from titus-isolation's store.
+#[cfg(feature = "sandbox")]
+#[derive(Debug, Clone)]
+pub struct StoreImages(titus_isolation::image::ImageStore);
+
+#[cfg(feature = "sandbox")]
+impl StoreImages {
+    /// Images from a store.
+    #[must_use]
+    pub const fn new(store: titus_isolation::image::ImageStore) -> Self {
+        Self(store)
+    }
+}
+
+#[cfg(feature = "sandbox")]
+#[async_trait]
+impl Images for StoreImages {
+    async fn fetch(&self, image: &ImageRequest, _task: TaskId) -> Result<ReadyImage, ImageError> {
+        use titus_isolation::Error;
+
+        let unusable = |e: Error| ImageError::Unusable(e.to_string());
+        let wanted = image_name(image).parse().map_err(unusable)?;
+        let ready = self.0.prepare(&wanted).await.map_err(|error| match error {
+            Error::Image { .. } | Error::Invalid { .. } => unusable(error),
+            other => ImageError::Host(Box::new(other)),
+        })?;
+        Ok(ReadyImage {
+            rootfs: ready.rootfs,
+            env: ready
+                .config
+                .env
+                .iter()
+                .map(|v| (v.name().to_owned(), v.expose().to_owned()))
+                .collect(),
+            entrypoint: ready.config.entrypoint,
+            command: ready.config.cmd,
+            working_dir: ready.config.working_dir,
+            user: ready.config.user,
+        })
+    }
+
+    /// Layers stay: each is kept once for all images, and removing unused ones is for a collector that sees all tasks.
+    async fn release(&self, _task: TaskId) {}
+}
+
+#[cfg(feature = "sandbox")]
+fn image_name(image: &ImageRequest) -> String {
+    let ImageRequest { name, tag, digest } = image;
+    match (tag.as_str(), digest.as_str()) {
+        ("", "") => name.clone(),
+        (tag, "") => format!("{name}:{tag}"),
+        ("", digest) => format!("{name}@{digest}"),
+        (tag, digest) => format!("{name}:{tag}@{digest}"),
+    }
+}

@@ -90,10 +90,26 @@ impl SchedulerMetrics {
     /// Registers everything.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("titus_scheduler");
-        registry.register("tick_seconds", "Time that one turn of a loop took", self.ticks.clone());
-        registry.register("failures", "Turns of a loop that the store failed", self.failures.clone());
-        registry.register("lease_changes", "Times that the set of owned shards changed", self.lease_changes.clone());
-        registry.register("owned_shards", "Shards that this process owns", self.shards.clone());
+        registry.register(
+            "tick_seconds",
+            "Time that one turn of a loop took",
+            self.ticks.clone(),
+        );
+        registry.register(
+            "failures",
+            "Turns of a loop that the store failed",
+            self.failures.clone(),
+        );
+        registry.register(
+            "lease_changes",
+            "Times that the set of owned shards changed",
+            self.lease_changes.clone(),
+        );
+        registry.register(
+            "owned_shards",
+            "Shards that this process owns",
+            self.shards.clone(),
+        );
         registry.register(
             "hosts_not_given_up",
             "Silent hosts that are kept because too many are silent at once",
@@ -103,11 +119,15 @@ impl SchedulerMetrics {
     }
 
     pub(crate) fn ticked(&self, at: Loop, took: Duration) {
-        self.ticks.get_or_create(&LoopLabels { r#loop: at.name() }).observe(took.as_secs_f64());
+        self.ticks
+            .get_or_create(&LoopLabels { r#loop: at.name() })
+            .observe(took.as_secs_f64());
     }
 
     pub(crate) fn failed(&self, at: Loop) {
-        self.failures.get_or_create(&LoopLabels { r#loop: at.name() }).inc();
+        self.failures
+            .get_or_create(&LoopLabels { r#loop: at.name() })
+            .inc();
     }
 
     pub(crate) fn lease_changed(&self) {
@@ -132,8 +152,11 @@ impl SchedulerMetrics {
 }
 
 const JOB_STATES: [JobState; 3] = [JobState::Accepted, JobState::KillInitiated, JobState::Finished];
-const HEALTHS: [(HostHealth, &str); 3] =
-    [(HostHealth::Ready, "ready"), (HostHealth::Silent, "silent"), (HostHealth::Lost, "lost")];
+const HEALTHS: [(HostHealth, &str); 3] = [
+    (HostHealth::Ready, "ready"),
+    (HostHealth::Silent, "silent"),
+    (HostHealth::Lost, "lost"),
+];
 
 impl Collector for SchedulerMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), FmtError> {
@@ -141,12 +164,31 @@ impl Collector for SchedulerMetrics {
         for (name, help, value) in [
             ("rounds", "Rounds planned", c.rounds),
             ("placements", "Placements committed", c.placed),
-            ("placements_refused", "Placements that the commit refused", c.refused),
-            ("placements_failed", "Tasks that a round found no host for", c.unplaced),
-            ("plans_fenced", "Plans dropped because the lease did not hold", c.fenced),
-            ("reconcile_actions", "Differences between desired and actual that were acted on",
-                self.actions.load(Ordering::Relaxed)),
-            ("jobs_archived", "Jobs moved to the archive", self.archived.load(Ordering::Relaxed)),
+            (
+                "placements_refused",
+                "Placements that the commit refused",
+                c.refused,
+            ),
+            (
+                "placements_failed",
+                "Tasks that a round found no host for",
+                c.unplaced,
+            ),
+            (
+                "plans_fenced",
+                "Plans dropped because the lease did not hold",
+                c.fenced,
+            ),
+            (
+                "reconcile_actions",
+                "Differences between desired and actual that were acted on",
+                self.actions.load(Ordering::Relaxed),
+            ),
+            (
+                "jobs_archived",
+                "Jobs moved to the archive",
+                self.archived.load(Ordering::Relaxed),
+            ),
         ] {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
@@ -157,14 +199,25 @@ impl Collector for SchedulerMetrics {
 
 impl SchedulerMetrics {
     fn encode_cell(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), FmtError> {
-        let Some(warm) = self.live.get() else { return Ok(()) };
+        let Some(warm) = self.live.get() else {
+            return Ok(());
+        };
         let (tasks, jobs, hosts, oldest, bad) = warm.with(|view| {
             let tasks = view.counts();
             let jobs = JOB_STATES.map(|state| view.jobs().filter(|job| job.status.state == state).count());
             let hosts = HEALTHS.map(|(health, _)| view.hosts().filter(|host| host.health == health).count());
             let now = warm.cluster().clock().now();
-            let oldest = view.pending(|_| true, now).map(|task| now.since(task.since)).max();
-            (tasks, jobs, hosts, oldest.unwrap_or_default(), warm.bad_records().len())
+            let oldest = view
+                .pending(|_| true, now)
+                .map(|task| now.since(task.since))
+                .max();
+            (
+                tasks,
+                jobs,
+                hosts,
+                oldest.unwrap_or_default(),
+                warm.bad_records().len(),
+            )
         });
         let mut family = encoder.encode_descriptor("tasks", "Live tasks by state", None, gauge())?;
         for state in TaskState::ALL {
@@ -182,9 +235,19 @@ impl SchedulerMetrics {
             value.encode(family.encode_family(&[("health", *name)])?)?;
         }
         let age = ConstGauge::new(oldest.as_duration().as_secs_f64());
-        age.encode(encoder.encode_descriptor("queue_age_seconds", "Age of the oldest waiting task", None, gauge())?)?;
+        age.encode(encoder.encode_descriptor(
+            "queue_age_seconds",
+            "Age of the oldest waiting task",
+            None,
+            gauge(),
+        )?)?;
         let bad = ConstGauge::new(i64::try_from(bad).unwrap_or(i64::MAX));
-        bad.encode(encoder.encode_descriptor("bad_records", "Records set aside as unreadable", None, gauge())?)
+        bad.encode(encoder.encode_descriptor(
+            "bad_records",
+            "Records set aside as unreadable",
+            None,
+            gauge(),
+        )?)
     }
 }
 

@@ -13,8 +13,8 @@ use titus_core::schedule::{Planner, StandardPlanner};
 use titus_core::time::Timestamp;
 use titus_store::cluster::{Cluster, Feed, Lease, LeaseKeeper, MemberId};
 use titus_store::controller::{
-    ArchiveController, ExpireController, FollowError, ReconcileController, Retention, ScheduleController, Waiting,
-    WarmView,
+    ArchiveController, ExpireController, FollowError, ReconcileController, Retention, ScheduleController,
+    Waiting, WarmView,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -126,7 +126,9 @@ impl Scheduler {
     /// Runs until `stop` turns true, then gives its shards away.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
-            let Some(warm) = load(&self.cluster, &self.metrics, &stop).await else { break };
+            let Some(warm) = load(&self.cluster, &self.metrics, &stop).await else {
+                break;
+            };
             self.live.set(Arc::clone(&warm));
             if self.follow_and_act(&warm, &mut stop).await == Ended::Stopped {
                 break;
@@ -144,7 +146,15 @@ impl Scheduler {
             followers.spawn(follow(Arc::clone(warm), feed, self.metrics.clone()));
         }
         let held = watch::Sender::new(None);
-        let Self { keeper, schedule, reconcile, expire, archive, metrics, .. } = self;
+        let Self {
+            keeper,
+            schedule,
+            reconcile,
+            expire,
+            archive,
+            metrics,
+            ..
+        } = self;
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => Ended::Stopped,
             _ = followers.join_next() => Ended::TooOld,

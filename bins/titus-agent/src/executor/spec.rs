@@ -287,7 +287,10 @@ mod tests {
             }]
         );
         let whole = of("/data/a", &["/data/a"]).unwrap();
-        assert_eq!((whole[0].root.as_path(), whole[0].source.as_path()), (Path::new("/data"), Path::new("a")));
+        assert_eq!(
+            (whole[0].root.as_path(), whole[0].source.as_path()),
+            (Path::new("/data"), Path::new("a"))
+        );
         for (path, roots) in [
             ("/data/a", &[][..]),
             ("/etc", &["/data"]),

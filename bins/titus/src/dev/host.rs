@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use titus_agent::executor::{Defaults, Parts};
 use titus_agent::host::{HostOptions, this_host};
-use titus_agent::images::{FakeImages, Images};
+use titus_agent::images::{FakeImages, Images, StoreImages};
 use titus_agent::journal::Journal;
 use titus_core::host::HostSpec;
 use titus_core::id::HostId;
 use titus_core::resources::Resources;
 use titus_isolation::fake::FakeRuntime;
+use titus_isolation::image::{ImageStore, ImagesConfig};
 use titus_isolation::{ContainerRuntime, SandboxConfig, SandboxRuntime};
 use titus_net::{Datapath, FakeHost, HostNetwork, NetlinkDatapath, Network};
 
 use super::args::{DevArgs, RuntimeArg};
-use super::images::DevImages;
 use super::state::StateDir;
 use super::{agent_clock, banner, told};
 use crate::exit::{CliError, Exit};
@@ -90,9 +90,7 @@ async fn real(args: &DevArgs, state: &StateDir) -> Result<DevHost, CliError> {
         attributes: BTreeMap::from([("diskLimit".into(), "counted, not enforced".into())]),
         ..HostOptions::default()
     };
-    let images = Arc::new(DevImages {
-        host_image: !args.no_host_image,
-    });
+    let images = Arc::new(StoreImages::new(image_store(args, state).await?));
     let volume_roots = volume_roots(args)?;
     let defaults = Defaults {
         volume_roots,
@@ -104,6 +102,22 @@ async fn real(args: &DevArgs, state: &StateDir) -> Result<DevHost, CliError> {
         spec,
         parts: parts(Arc::new(runtime), network, images, state.path(), defaults)?,
     })
+}
+
+/// Images from a folder, unpacked into the state folder.
+async fn image_store(args: &DevArgs, state: &StateDir) -> Result<ImageStore, CliError> {
+    let images = args.images.clone().unwrap_or_else(|| state.path().join("images"));
+    if args.images.is_none() {
+        std::fs::create_dir_all(&images)
+            .map_err(|e| CliError::io(format!("cannot make {}", images.display()), &e))?;
+    }
+    let mut config = ImagesConfig::new(state.path().join("layers"));
+    config.images = Some(images);
+    config.allow_host = !args.no_host_image;
+    match tokio::task::spawn_blocking(move || ImageStore::open(config)).await {
+        Ok(opened) => opened.map_err(|e| failed(&e)),
+        Err(error) => Err(failed(&error)),
+    }
 }
 
 async fn fake(nth: u16, state: &StateDir) -> Result<DevHost, CliError> {

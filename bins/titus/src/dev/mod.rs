@@ -3,7 +3,6 @@
 mod args;
 mod banner;
 mod host;
-mod images;
 mod link;
 mod logs;
 mod signals;

@@ -62,8 +62,10 @@ pub(crate) fn table(tasks: &[v3::Task], indexed: bool, wide: bool) -> String {
         header.extend(["ZONE", "REPLACES", "JOB"]);
     }
     let mut table = Table::new(&header);
-    for task in tasks {
-        let facts = TaskFacts::of(task);
+    let mut rows: Vec<(&v3::Task, TaskFacts<'_>)> = tasks.iter().map(|t| (t, TaskFacts::of(t))).collect();
+    // Equal tasks were made in the same millisecond, and their ids sort by chance; people look for an index.
+    rows.sort_by_key(|(task, facts)| (task.job_id.clone(), facts.index.parse::<u32>().unwrap_or(0)));
+    for (task, facts) in rows {
         let mut row = vec![task.id.clone()];
         if indexed {
             row.push(facts.index.to_owned());
