@@ -213,6 +213,17 @@ fn a_namespace_may_be_given_as_a_file_and_must_be_a_container() {
             "{error}"
         );
         assert!(run("ip -o link").contains("one-2") && !run("ip -o link").contains("one-3"));
+        // One that refuses the last of the steps inside.
+        let stubborn = Place::container();
+        stubborn.run("ip link set lo up");
+        stubborn.run("ip route add default dev lo");
+        let error = network.attach(&id("b"), &stubborn.netns()).await.unwrap_err();
+        assert_eq!(error.to_string(), "could not route through 10.77.0.1");
+        assert!(!run("ip -o link").contains("one-3"), "nothing is left of it");
+        assert!(
+            !stubborn.run("ip -o link").contains("eth0"),
+            "nothing is left of it"
+        );
     });
 }
 

@@ -175,6 +175,24 @@ fn the_host_is_out_of_reach() {
 
 #[test]
 #[ignore = "needs root: makes network namespaces, links and rules"]
+fn arp_tells_no_other_address_of_the_host() {
+    on_a_host(|| async {
+        let outside = Place::outside();
+        link_outside(&outside, "wan0", "198.51.100.1", "198.51.100.2");
+        let (_datapath, [hostile]) = set_up(lab()).await;
+        hostile.run("ip route add 198.51.100.0/24 dev eth0");
+        let told = || {
+            assert!(!hostile.reaches(at(address("198.51.100.1"), PORT)));
+            hostile.run("ip neigh show 198.51.100.1").contains("lladdr")
+        };
+        assert!(!told());
+        run("sysctl -q -w net.ipv4.conf.lab-br.arp_ignore=0");
+        wait_until("without the setting it is told", told);
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces, links and rules"]
 fn metadata_beyond_the_host_is_out_of_reach() {
     on_a_host(|| async {
         let outside = Place::outside();
@@ -437,10 +455,12 @@ fn a_foreign_source_does_not_leave_the_host() {
         let outside = Place::outside();
         link_outside(&outside, "wan0", "198.51.100.1", "198.51.100.2");
         let (_datapath, [hostile]) = set_up(lab()).await;
-        // Take away the other two that stop it, the rules for frames and the filter of reverse paths.
+        // The rules for frames stop it first, so take them away.
         drop_rules_of("bridge");
+        let filter = run("cat /proc/sys/net/ipv4/conf/lab-br/rp_filter");
+        let filter_paths = |on: &str| run(&format!("sysctl -q -w net.ipv4.conf.lab-br.rp_filter={on}"));
         run("sysctl -q -w net.ipv4.conf.all.rp_filter=0");
-        run("sysctl -q -w net.ipv4.conf.lab-br.rp_filter=0");
+        filter_paths("0");
         hostile.run("ip addr add 203.0.113.9/32 dev lo");
         let there = outside.listen_udp("198.51.100.2:4000");
         let send = |source: &str| {
@@ -458,9 +478,16 @@ fn a_foreign_source_does_not_leave_the_host() {
             send("10.77.0.2") == Some(address("198.51.100.1").into())
         });
         while there.recv_from(&mut [0; 8]).is_ok() {}
-        assert_eq!(send("203.0.113.9"), None);
+        assert_eq!(send("203.0.113.9"), None, "the rules for packets alone stop it");
         drop_rules_of("ip");
-        wait_until("only the rules stop it", || {
+        filter_paths(filter.trim());
+        assert_eq!(
+            send("203.0.113.9"),
+            None,
+            "the filter of reverse paths alone stops it"
+        );
+        filter_paths("0");
+        wait_until("only these stop it", || {
             send("203.0.113.9") == Some(address("203.0.113.9").into())
         });
     });
@@ -645,6 +672,15 @@ fn a_container_sees_no_frames_but_its_own() {
         for _ in 0..20 {
             assert!(one.pings("10.77.0.3", GENEROUS));
         }
+        let _member = one.enter(|| {
+            let socket = UdpSocket::bind("10.77.0.2:0").unwrap();
+            let (group, own) = ([239, 1, 2, 3].into(), [10, 77, 0, 2].into());
+            socket.join_multicast_v4(&group, &own).unwrap();
+            for _ in 0..20 {
+                socket.send_to(b"x", "239.1.2.3:4000").unwrap();
+            }
+            socket
+        });
         // Unknown to the bridge now: dropped, not flooded.
         run("bridge fdb del 02:74:0a:4d:00:03 dev lab-3 master");
         for _ in 0..20 {
@@ -653,6 +689,11 @@ fn a_container_sees_no_frames_but_its_own() {
         assert!(
             seen() < before + 20,
             "the third container saw frames of the other two"
+        );
+        let groups = run("bridge mdb show dev lab-br");
+        assert!(
+            !groups.contains("239.1.2.3"),
+            "a container fills the bridge's tables: {groups}"
         );
     });
 }
