@@ -7,6 +7,8 @@ mod archive;
 mod change_job;
 mod commit;
 mod feed;
+#[cfg(test)]
+mod golden;
 mod keys;
 mod lease;
 mod query;
