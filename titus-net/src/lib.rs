@@ -23,7 +23,8 @@
 //! # What holds
 //!
 //! Whoever is root in a container, with every right in its namespaces, can be assumed hostile. Each line is a
-//! test of `tests/real_isolation.rs`, where the attempt first fails and then succeeds without the rules.
+//! test of `tests/real_isolation.rs` or `tests/real_frames.rs`, where the attempt first fails and then
+//! succeeds without the rules.
 //!
 //! | A container | Test |
 //! |---|---|

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod attack;
+
 use std::fs::{self, File};
 use std::future::Future;
 use std::io::{self, BufRead, BufReader};
