@@ -7,9 +7,9 @@ use titus_core::resources::Resources;
 use super::job::millis;
 use crate::v1;
 
-/// A host with what is wrong with it. `tasks` are those that hold room on it, sorted by id.
+/// A host with what is wrong with it, but for its generation. `tasks` are those that hold room on it, sorted by id, and `used` is that room.
 #[must_use]
-pub fn host_to_proto(host: &HostRecord, tasks: &[TaskId]) -> v1::Host {
+pub fn host_to_proto(host: &HostRecord, tasks: &[TaskId], used: &Resources) -> v1::Host {
     let spec = &host.spec;
     v1::Host {
         id: spec.id.to_string(),
@@ -17,14 +17,14 @@ pub fn host_to_proto(host: &HostRecord, tasks: &[TaskId]) -> v1::Host {
         health_since_ms: millis(host.since),
         draining: host.desired.draining,
         capacity: Some(resources(&spec.capacity)),
-        used: Some(resources(&host.desired.used)),
+        used: Some(resources(used)),
         zone: spec.zone.clone(),
         machine_type: spec.machine_type.clone(),
         runtime: spec.runtime.clone(),
         datapath: spec.datapath.clone(),
         attributes: spec.attributes.clone(),
         conditions: vec![silence(host)],
-        generation: host.desired.generation,
+        generation: 0,
         task_count: u32::try_from(tasks.len()).unwrap_or(u32::MAX),
         task_ids: tasks.iter().map(ToString::to_string).collect(),
     }

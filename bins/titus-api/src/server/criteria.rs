@@ -10,7 +10,7 @@ use titus_core::task::{TaskHot, TaskState};
 use super::error::ApiError;
 
 /// The keys that a query may name.
-pub const KEYS: [&str; 22] = [
+pub(crate) const KEYS: [&str; 22] = [
     "jobIds",
     "taskIds",
     "owner",
@@ -37,7 +37,7 @@ pub const KEYS: [&str; 22] = [
 
 /// A query's criteria: all of them must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Criteria {
+pub(crate) struct Criteria {
     job_ids: Option<BTreeSet<JobId>>,
     task_ids: Option<BTreeSet<TaskId>>,
     equal: Vec<(JobField, String)>,
@@ -85,7 +85,7 @@ impl Criteria {
     ///
     /// # Errors
     /// A key or a value that means nothing.
-    pub fn parse(given: &BTreeMap<String, String>) -> Result<Self, ApiError> {
+    pub(crate) fn parse(given: &BTreeMap<String, String>) -> Result<Self, ApiError> {
         let mut criteria = Self::default();
         for (key, value) in given {
             criteria.add(key, value)?;
@@ -139,7 +139,7 @@ impl Criteria {
 
     /// True when a job meets the criteria that concern jobs.
     #[must_use]
-    pub fn job(&self, job: &JobRecord) -> bool {
+    pub(crate) fn job(&self, job: &JobRecord) -> bool {
         !self.nothing
             && self.job_ids.as_ref().is_none_or(|ids| ids.contains(&job.id))
             && self.equal.iter().all(|(field, value)| field.of(job) == value)
@@ -166,7 +166,7 @@ impl Criteria {
 
     /// True when a task meets the criteria that concern tasks; its job must meet the others.
     #[must_use]
-    pub fn task(&self, task: &TaskHot) -> bool {
+    pub(crate) fn task(&self, task: &TaskHot) -> bool {
         let failed_by_system = task.state == TaskState::Finished && task.reason.is_system_error();
         !self.nothing
             && self.task_ids.as_ref().is_none_or(|ids| ids.contains(&task.id))
@@ -183,13 +183,13 @@ impl Criteria {
 
     /// True when a job only matches where one of its tasks does.
     #[must_use]
-    pub const fn asks_for_tasks(&self) -> bool {
+    pub(crate) const fn asks_for_tasks(&self) -> bool {
         self.task_ids.is_some() || self.task_states.is_some() || self.reasons.is_some()
     }
 
     /// True when the criteria name this state of tasks.
     #[must_use]
-    pub fn asks_for_state(&self, state: TaskState) -> bool {
+    pub(crate) fn asks_for_state(&self, state: TaskState) -> bool {
         self.task_states
             .as_ref()
             .is_some_and(|states| states.contains(&state))
@@ -197,13 +197,13 @@ impl Criteria {
 
     /// The jobs that alone can match, where the query names them.
     #[must_use]
-    pub const fn job_ids(&self) -> Option<&BTreeSet<JobId>> {
+    pub(crate) const fn job_ids(&self) -> Option<&BTreeSet<JobId>> {
         self.job_ids.as_ref()
     }
 
     /// The tasks that alone can match, where the query names them.
     #[must_use]
-    pub const fn task_ids(&self) -> Option<&BTreeSet<TaskId>> {
+    pub(crate) const fn task_ids(&self) -> Option<&BTreeSet<TaskId>> {
         self.task_ids.as_ref()
     }
 }

@@ -48,13 +48,17 @@ pub enum ErrorKind {
     SlowConsumer,
     /// This server does not offer the call.
     NotOffered,
+    /// Nothing is at this path.
+    NoSuchPath,
+    /// Something is at this path, and not for this method.
+    NoSuchMethod,
     /// The fault is ours.
     Internal,
 }
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::JobNotFound,
         Self::TaskNotFound,
         Self::HostNotFound,
@@ -74,6 +78,8 @@ impl ErrorKind {
         Self::TooOld,
         Self::SlowConsumer,
         Self::NotOffered,
+        Self::NoSuchPath,
+        Self::NoSuchMethod,
         Self::Internal,
     ];
 
@@ -100,6 +106,8 @@ impl ErrorKind {
             Self::TooOld => ("TooOld", Code::OutOfRange, 410),
             Self::SlowConsumer => ("SlowConsumer", Code::Internal, 500),
             Self::NotOffered => ("NotOffered", Code::Unimplemented, 501),
+            Self::NoSuchPath => ("NoSuchPath", Code::Unimplemented, 404),
+            Self::NoSuchMethod => ("NoSuchMethod", Code::Unimplemented, 405),
             Self::Internal => ("Internal", Code::Internal, 500),
         }
     }
@@ -226,6 +234,8 @@ mod tests {
              TooOld OutOfRange 410\n\
              SlowConsumer Internal 500\n\
              NotOffered Unimplemented 501\n\
+             NoSuchPath Unimplemented 404\n\
+             NoSuchMethod Unimplemented 405\n\
              Internal Internal 500"
         );
     }

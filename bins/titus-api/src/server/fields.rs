@@ -33,7 +33,7 @@ impl Tree {
 
 /// Which fields of one kind of message a client wants.
 #[derive(Debug, Clone)]
-pub struct FieldMask {
+pub(crate) struct FieldMask {
     descriptor: MessageDescriptor,
     keep: Tree,
 }
@@ -42,7 +42,7 @@ impl FieldMask {
     /// The mask for messages of one type, or none where no path is given and so everything is wanted. Unknown paths
     /// select nothing.
     #[must_use]
-    pub fn new(message: &str, paths: &[String]) -> Option<Self> {
+    pub(crate) fn new(message: &str, paths: &[String]) -> Option<Self> {
         let mut keep = Tree::default();
         for path in paths.iter().map(|p| p.trim()).filter(|p| !p.is_empty()) {
             keep.add(path);
@@ -57,7 +57,7 @@ impl FieldMask {
 
     /// The message with the wanted fields alone.
     #[must_use]
-    pub fn apply<M: Message + Default>(&self, message: &M) -> M {
+    pub(crate) fn apply<M: Message + Default>(&self, message: &M) -> M {
         let bytes = message.encode_to_vec();
         let pruned = DynamicMessage::decode(self.descriptor.clone(), &bytes[..]).map(|mut dynamic| {
             prune(&mut dynamic, &self.keep);

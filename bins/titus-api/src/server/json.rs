@@ -9,19 +9,19 @@ use super::error::{ApiError, ErrorKind};
 use super::wire_error::json_response;
 
 /// The largest body that is read, as gRPC's largest message.
-pub const MAX_BODY: usize = 4 << 20;
+pub(crate) const MAX_BODY: usize = 4 << 20;
 
 /// Parses a body.
 ///
 /// # Errors
 /// What is wrong with it, with line and column.
-pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body)
         .map_err(|e| ApiError::invalid(format!("the body is not the JSON expected: {e}")))
 }
 
 /// An answer, with its defaults printed.
-pub fn answer<T: Serialize>(status: StatusCode, message: &T) -> Response<Body> {
+pub(crate) fn answer<T: Serialize>(status: StatusCode, message: &T) -> Response<Body> {
     match serde_json::to_string(message) {
         Ok(text) => json_response(status, text),
         Err(error) => {

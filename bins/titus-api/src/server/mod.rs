@@ -1,22 +1,24 @@
 //! The server: gRPC, REST, health and metrics on one port.
 
 mod api;
-pub mod context;
-pub mod criteria;
-pub mod error;
-pub mod fields;
+mod context;
+mod criteria;
+mod error;
+mod fields;
 mod grpc;
-pub mod json;
+mod json;
 mod layer;
 mod listen;
 mod live;
 mod logs;
 mod metrics;
-pub mod page;
+mod page;
 mod rest;
-pub mod wire_error;
+mod wire_error;
 
 pub use api::{About, Api, LogStreamer, Observed, Parts, Reply};
+pub use context::CallContext;
+pub use error::{ApiError, ErrorKind};
 pub use listen::{Bounds, Server};
 pub use live::Live;
 pub use logs::{LogPiece, LogQuery, LogSource, LogStream, NoLogs};

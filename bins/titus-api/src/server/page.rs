@@ -9,24 +9,24 @@ use super::error::ApiError;
 use crate::v3;
 
 /// The most items on one page; fewer where their encoding would pass [`MAX_PAGE_BYTES`].
-pub const MAX_PAGE_ITEMS: usize = 10_000;
+pub(crate) const MAX_PAGE_ITEMS: usize = 10_000;
 
 /// The largest page, in bytes: clients receive 4 MiB by default.
-pub const MAX_PAGE_BYTES: usize = 3 << 20;
+pub(crate) const MAX_PAGE_BYTES: usize = 3 << 20;
 
 /// An element's place in a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
+pub(crate) struct Position {
     /// When it was accepted, milliseconds since the epoch.
-    pub at: i64,
+    pub(crate) at: i64,
     /// Its id.
-    pub id: Uuid,
+    pub(crate) id: Uuid,
 }
 
 impl Position {
     /// The cursor that means "after this element".
     #[must_use]
-    pub fn to_cursor(self) -> String {
+    pub(crate) fn to_cursor(self) -> String {
         STANDARD.encode(format!("{}@{}", self.id, self.at))
     }
 
@@ -34,7 +34,7 @@ impl Position {
     ///
     /// # Errors
     /// Anything that this server did not hand out.
-    pub fn from_cursor(cursor: &str) -> Result<Self, ApiError> {
+    pub(crate) fn from_cursor(cursor: &str) -> Result<Self, ApiError> {
         let text = STANDARD
             .decode(cursor)
             .ok()
@@ -57,7 +57,7 @@ impl Position {
 
 /// One page asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageRequest {
+pub(crate) struct PageRequest {
     size: usize,
     start: Start,
 }
@@ -73,7 +73,7 @@ impl PageRequest {
     ///
     /// # Errors
     /// A size that is not positive, a negative page number, a cursor of someone else's.
-    pub fn parse(page: Option<v3::Page>) -> Result<Self, ApiError> {
+    pub(crate) fn parse(page: Option<v3::Page>) -> Result<Self, ApiError> {
         let page = page.unwrap_or_default();
         let size = usize::try_from(page.page_size).unwrap_or(0);
         if size == 0 {
@@ -102,7 +102,7 @@ impl PageRequest {
 
     /// Where the page lies in `all`, which is sorted.
     #[must_use]
-    pub fn window<'a>(&self, all: &'a [Position]) -> Window<'a> {
+    pub(crate) fn window<'a>(&self, all: &'a [Position]) -> Window<'a> {
         let begin = match self.start {
             Start::Number(number) => number.saturating_mul(self.size).min(all.len()),
             Start::After(position) => all.partition_point(|p| *p <= position),
@@ -118,7 +118,7 @@ impl PageRequest {
 
 /// The elements of one page within its listing.
 #[derive(Debug, Clone, Copy)]
-pub struct Window<'a> {
+pub(crate) struct Window<'a> {
     all: &'a [Position],
     begin: usize,
     end: usize,
@@ -128,13 +128,13 @@ pub struct Window<'a> {
 impl<'a> Window<'a> {
     /// The elements that belong on the page.
     #[must_use]
-    pub fn positions(&self) -> &'a [Position] {
+    pub(crate) fn positions(&self) -> &'a [Position] {
         &self.all[self.begin..self.end]
     }
 
     /// The answer's pagination, where the first `taken` elements had room on the page.
     #[must_use]
-    pub fn pagination(&self, taken: usize) -> v3::Pagination {
+    pub(crate) fn pagination(&self, taken: usize) -> v3::Pagination {
         let end = self.begin + taken;
         let last = end.checked_sub(1).filter(|_| !self.all.is_empty());
         let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);

@@ -9,7 +9,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use super::error::{ApiError, ErrorKind, cut};
 
 /// The error's name and message once more, for clients that read headers.
-pub const ERROR_HEADER: &str = "x-titus-error";
+pub(crate) const ERROR_HEADER: &str = "x-titus-error";
 
 /// The details' share of the 8 KiB, before base64 adds a third.
 const MAX_DETAILS: usize = 3_000;
@@ -57,7 +57,7 @@ pub(crate) fn ascii(text: &str) -> String {
 
 /// The error as a REST answer: `statusCode`, `message` and, for a request with faults, `errorDetails`.
 #[must_use]
-pub fn to_http(error: &ApiError) -> Response<axum::body::Body> {
+pub(crate) fn to_http(error: &ApiError) -> Response<axum::body::Body> {
     let status = error.kind.status();
     let text = error.to_string();
     let details: Vec<serde_json::Value> = error

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use titus_core::change::Change;
 use titus_core::id::{HostId, JobId, TaskId};
+use titus_core::job::JobState;
+use titus_core::task::TaskState;
 use titus_store::Version;
 use titus_store::cluster::{Feed, FeedPage};
 use tokio::sync::{mpsc, watch};
@@ -197,10 +199,10 @@ fn event(version: Version, change: &Change) -> v1::Event {
             job.status.state.name().clone_into(&mut event.state);
             job.status.reason.code().clone_into(&mut event.reason_code);
             event.message.clone_from(&job.status.message);
-            if job.version == 1 {
-                Kind::JobCreated
-            } else {
-                Kind::JobChanged
+            match job.status.state {
+                JobState::Finished => Kind::JobFinished,
+                _ if job.version == 1 => Kind::JobCreated,
+                _ => Kind::JobChanged,
             }
         }
         Change::JobGone(id) => {
@@ -215,10 +217,10 @@ fn event(version: Version, change: &Change) -> v1::Event {
             task.state.name().clone_into(&mut event.state);
             task.reason.code().clone_into(&mut event.reason_code);
             event.message = task.exit.map_or_else(String::new, |exit| exit.to_string());
-            if task.version == 1 {
-                Kind::TaskCreated
-            } else {
-                Kind::TaskChanged
+            match task.state {
+                TaskState::Finished => Kind::TaskFinished,
+                _ if task.version == 1 => Kind::TaskCreated,
+                _ => Kind::TaskChanged,
             }
         }
         Change::TaskGone(id) => {

@@ -1,10 +1,11 @@
 //! Hosts, as operators see them.
 
-use std::sync::Arc;
-
+use titus_core::host::HostRecord;
 use titus_core::id::{HostId, TaskId};
+use titus_core::view::ClusterView;
 
 use super::Api;
+use super::write::store_failed;
 use crate::convert::host_to_proto;
 use crate::server::context::CallContext;
 use crate::server::error::{ApiError, ErrorKind};
@@ -36,7 +37,7 @@ impl Api {
             let page = view.hosts_after(after).take(size + 1);
             let hosts = page.map(|host| v1::Host {
                 task_ids: Vec::new(),
-                ..host_to_proto(host, &ids(&view.tasks_on_host(host.spec.id)))
+                ..show(view, host)
             });
             (hosts.collect::<Vec<_>>(), view.hosts().count())
         });
@@ -57,15 +58,20 @@ impl Api {
     pub async fn get_host(&self, context: &CallContext, id: &str) -> Result<v1::Host, ApiError> {
         let id = host_id(id)?;
         let warm = self.fresh(context).await?;
-        let (host, tasks) = warm.with(|view| (view.host(id).map(Arc::clone), ids(&view.tasks_on_host(id))));
+        let host = warm.with(|view| view.host(id).map(|host| show(view, host)));
         let message = || format!("no host has the name {:?}", id.as_str());
-        let host = host.ok_or_else(|| ApiError::new(ErrorKind::HostNotFound, message()))?;
-        Ok(host_to_proto(&host, &tasks))
+        let mut host = host.ok_or_else(|| ApiError::new(ErrorKind::HostNotFound, message()))?;
+        let wanted = self.parts.cluster.directive(id).await.map_err(|e| store_failed(&e))?;
+        host.generation = wanted.generation;
+        Ok(host)
     }
 }
 
-fn ids(tasks: &[titus_core::task::TaskHot]) -> Vec<TaskId> {
-    tasks.iter().map(|task| task.id).collect()
+/// A host with its tasks and the room that they hold, as the view knows them.
+fn show(view: &ClusterView, host: &HostRecord) -> v1::Host {
+    let id = host.spec.id;
+    let tasks: Vec<TaskId> = view.tasks_on_host(id).iter().map(|task| task.id).collect();
+    host_to_proto(host, &tasks, &view.used_on_host(id))
 }
 
 fn host_id(text: &str) -> Result<HostId, ApiError> {

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::Api;
 use super::find::{Known, candidates, job_id, job_matches, masked, with_host};
+use super::write::store_failed;
 use crate::convert::{job_to_proto, millis};
 use crate::server::context::CallContext;
 use crate::server::criteria::Criteria;
@@ -46,7 +47,7 @@ impl Api {
         let id = job_id(id)?;
         let warm = self.fresh(context).await?;
         if !warm.with(|view| view.job(id).is_some()) {
-            return Err(ApiError::no_job(&id.to_string()));
+            self.bring_up(&warm, id).await?;
         }
         let only = BTreeMap::from([("jobIds".to_owned(), id.to_string())]);
         let observer = Observer {
@@ -55,6 +56,17 @@ impl Api {
             ..Observer::default()
         };
         Ok(self.start(warm, observer))
+    }
+
+    /// Brings a job into the view that the store has and the view has not yet.
+    async fn bring_up(&self, warm: &WarmView, id: JobId) -> Result<(), ApiError> {
+        let cluster = &self.parts.cluster;
+        let found = cluster.job(id).await.map_err(|e| store_failed(&e))?;
+        if found.is_none_or(|found| found.archived) {
+            return Err(ApiError::no_job(&id.to_string()));
+        }
+        let version = cluster.version().await.map_err(|e| store_failed(&e))?;
+        warm.catch_up(version).await.map_err(|e| store_failed(&e))
     }
 
     /// Observes every job and task that matches.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use http::{HeaderMap, StatusCode};
 
 use super::query::Query;
-use super::{Answer, context, done, found, read, tell};
+use super::{Answer, Id, context, done, found, read, tell};
 use crate::server::api::Api;
 use crate::server::json;
 use crate::v3;
@@ -31,18 +31,18 @@ pub(crate) async fn list(State(api): State<Arc<Api>>, headers: HeaderMap, RawQue
     found(api.find_jobs(&context(&headers)?, request).await)
 }
 
-pub(crate) async fn one(State(api): State<Arc<Api>>, headers: HeaderMap, Path(id): Path<String>) -> Answer {
+pub(crate) async fn one(State(api): State<Arc<Api>>, headers: HeaderMap, Id(id): Id) -> Answer {
     found(api.find_job(&context(&headers)?, &id).await)
 }
 
-pub(crate) async fn kill(State(api): State<Arc<Api>>, headers: HeaderMap, Path(id): Path<String>) -> Answer {
+pub(crate) async fn kill(State(api): State<Arc<Api>>, headers: HeaderMap, Id(id): Id) -> Answer {
     done(api.kill_job(&context(&headers)?, &id).await)
 }
 
 pub(crate) async fn instances(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
-    Path(job_id): Path<String>,
+    Id(job_id): Id,
     body: Body,
 ) -> Answer {
     let update = v3::JobCapacityUpdate {
@@ -55,7 +55,7 @@ pub(crate) async fn instances(
 pub(crate) async fn capacity_attributes(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
-    Path(job_id): Path<String>,
+    Id(job_id): Id,
     body: Body,
 ) -> Answer {
     let update = v3::JobCapacityUpdateWithOptionalAttributes {
@@ -65,11 +65,7 @@ pub(crate) async fn capacity_attributes(
     done(api.update_job_capacity_parts(&context(&headers)?, update).await)
 }
 
-pub(crate) async fn enable(
-    State(api): State<Arc<Api>>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Answer {
+pub(crate) async fn enable(State(api): State<Arc<Api>>, headers: HeaderMap, Id(id): Id) -> Answer {
     let update = v3::JobStatusUpdate {
         id,
         enable_status: true,
@@ -77,11 +73,7 @@ pub(crate) async fn enable(
     done(api.update_job_status(&context(&headers)?, &update).await)
 }
 
-pub(crate) async fn disable(
-    State(api): State<Arc<Api>>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Answer {
+pub(crate) async fn disable(State(api): State<Arc<Api>>, headers: HeaderMap, Id(id): Id) -> Answer {
     let update = v3::JobStatusUpdate {
         id,
         enable_status: false,
@@ -103,18 +95,14 @@ pub(crate) async fn list_tasks(
     found(api.find_tasks(&context(&headers)?, request).await)
 }
 
-pub(crate) async fn one_task(
-    State(api): State<Arc<Api>>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Answer {
+pub(crate) async fn one_task(State(api): State<Arc<Api>>, headers: HeaderMap, Id(id): Id) -> Answer {
     found(api.find_task(&context(&headers)?, &id).await)
 }
 
 pub(crate) async fn kill_task(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
-    Path(task_id): Path<String>,
+    Id(task_id): Id,
     RawQuery(raw): RawQuery,
 ) -> Answer {
     let mut query = Query::parse(raw.as_deref());

@@ -9,18 +9,21 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{FromRef, Request};
+use axum::extract::{FromRef, FromRequestParts, Path, Request};
 use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tonic::Status;
 
 use super::api::{Api, Reply};
 use super::context::{CallContext, REVISION_HEADER};
 use super::error::{ApiError, ErrorKind};
 use super::grpc::{WARNING_HEADER, warning_lines};
+use super::layer::is_grpc;
 use super::{json, wire_error};
 
 /// What the handlers work on.
@@ -89,31 +92,39 @@ async fn unoffered(call: &'static str) -> Failure {
 }
 
 async fn no_route(request: Request) -> Response<Body> {
-    if request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"))
-    {
-        let call: String = request.uri().path().chars().take(200).collect();
-        return tonic::Status::unimplemented(format!("NotOffered: this server has no call {call}"))
-            .into_http();
-    }
     let shown: String = request.uri().path().chars().take(200).collect();
+    if is_grpc(request.headers()) {
+        return Status::from(ApiError::new(
+            ErrorKind::NotOffered,
+            format!("this server has no call {shown}"),
+        ))
+        .into_http();
+    }
     let message = format!("nothing is at {shown:?}: the API is below /api/v3 and /api/v1");
-    let mut response = wire_error::to_http(&ApiError::new(ErrorKind::NotOffered, message));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
+    wire_error::to_http(&ApiError::new(ErrorKind::NoSuchPath, message))
 }
 
-async fn no_method(request: Request) -> Response<Body> {
+async fn no_method(request: Request) -> Failure {
     let message = format!(
         "{} is not offered at {:?}",
         request.method(),
         request.uri().path()
     );
-    let mut response = wire_error::to_http(&ApiError::new(ErrorKind::NotOffered, message));
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response
+    Failure(ApiError::new(ErrorKind::NoSuchMethod, message))
+}
+
+/// The id in a path; what it must look like is for the operation to say.
+#[derive(Debug)]
+pub(crate) struct Id(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(id) = path.map_err(|e| ApiError::invalid(format!("the id in the path: {e}")))?;
+        Ok(Self(id))
+    }
 }
 
 /// An error as an answer.

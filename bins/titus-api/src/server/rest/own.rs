@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::query::Query;
-use super::{Answer, context, found};
+use super::{Answer, Id, context, found};
 use crate::server::api::Api;
 use crate::server::error::ApiError;
 use crate::server::json;
@@ -33,27 +33,19 @@ pub(crate) async fn hosts(
     found(api.list_hosts(&context(&headers)?, &request).await)
 }
 
-pub(crate) async fn host(State(api): State<Arc<Api>>, headers: HeaderMap, Path(id): Path<String>) -> Answer {
+pub(crate) async fn host(State(api): State<Arc<Api>>, headers: HeaderMap, Id(id): Id) -> Answer {
     found(api.get_host(&context(&headers)?, &id).await)
 }
 
-pub(crate) async fn warnings(
-    State(api): State<Arc<Api>>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Answer {
+pub(crate) async fn warnings(State(api): State<Arc<Api>>, headers: HeaderMap, Id(id): Id) -> Answer {
     found(api.job_warnings(&context(&headers)?, &id).await)
 }
 
-pub(crate) async fn stages(
-    State(api): State<Arc<Api>>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Answer {
+pub(crate) async fn stages(State(api): State<Arc<Api>>, headers: HeaderMap, Id(id): Id) -> Answer {
     found(api.launch_stages(&context(&headers)?, &id).await)
 }
 
-pub(crate) async fn why(State(api): State<Arc<Api>>, headers: HeaderMap, Path(id): Path<String>) -> Answer {
+pub(crate) async fn why(State(api): State<Arc<Api>>, headers: HeaderMap, Id(id): Id) -> Answer {
     found(api.explain_placement(&context(&headers)?, &id).await)
 }
 
@@ -65,7 +57,7 @@ pub(crate) async fn status(State(api): State<Arc<Api>>) -> Response<Body> {
 pub(crate) async fn logs(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
-    Path(task_id): Path<String>,
+    Id(task_id): Id,
     RawQuery(raw): RawQuery,
 ) -> Answer {
     let mut query = Query::parse(raw.as_deref());

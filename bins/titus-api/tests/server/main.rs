@@ -1,0 +1,8 @@
+//! A server on a real port, driven over gRPC and HTTP by clients of their own.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod grpc;
+mod http;
+mod platform;
+mod rest;
