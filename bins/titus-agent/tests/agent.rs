@@ -62,7 +62,7 @@ impl Plane {
             .cloned()
     }
 
-    async fn until(&self, what: &str, done: impl Fn(&Self) -> bool + Send) {
+    async fn until(&self, what: &str, done: impl Fn(&Self) -> bool + Send + Sync) {
         let waiting = async {
             while !done(self) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
