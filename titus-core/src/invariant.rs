@@ -394,7 +394,8 @@ mod tests {
 
     #[test]
     fn each_violation_is_found() {
-        let cases: [(&str, fn(&mut State)); 13] = [
+        type Break = fn(&mut State);
+        let cases: [(&str, Break); 13] = [
             ("UsedDiffers", |s| s.hosts[0].desired.used = Resources::ZERO),
             ("UsedDiffers", |s| {
                 s.tasks[0] = task::lost(&s.tasks[0], T0).unwrap();

@@ -170,9 +170,9 @@ impl World {
                 let its = |task: &TaskId| self.last_plan(*task).is_some_and(|(_, last)| last == plan);
                 let undone: Vec<_> = self.model.assumed.keys().copied().filter(its).collect();
                 self.view.undo_plan(made.id);
-                undone
-                    .iter()
-                    .for_each(|task| drop(self.model.assumed.remove(task)));
+                for task in &undone {
+                    self.model.assumed.remove(task);
+                }
             }
         }
         Ok(())
@@ -264,7 +264,7 @@ proptest! {
 #[test]
 fn what_waits_and_until_when_is_known() {
     let mut view = ClusterView::new();
-    let job = ops::Op::Job {
+    let job = Op::Job {
         number: 1,
         shape: common::Shape::default(),
         hard: None,
@@ -274,7 +274,7 @@ fn what_waits_and_until_when_is_known() {
     };
     view.apply(&job.change(1));
     for (number, wait) in [(1, 0), (2, 1), (3, 5), (4, 9)] {
-        let task = ops::Op::Task {
+        let task = Op::Task {
             number,
             job: 1,
             index: 0,

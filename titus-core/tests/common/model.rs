@@ -211,7 +211,7 @@ impl Model {
         let broken = u64::try_from(self.broken(&soft, job, host).len()).expect("six");
         let preferred = u64::from(PREFERENCES.0)
             .checked_div(set)
-            .map_or(u64::from(PREFERENCES.0), |each| each * (set - broken));
+            .map_or_else(|| u64::from(PREFERENCES.0), |each| each * (set - broken));
         let (free, capacity) = (self.free(host.spec.id), host.spec.capacity);
         let balance = |amounts: &Resources| {
             let (cpu, memory) = (

@@ -10,10 +10,10 @@ const MAX_ID: usize = 256;
 const MAX_REASON: usize = 1_024;
 
 /// Used where a call does not say who makes it.
-pub const UNKNOWN_CALLER: &str = "unknownDirectCaller";
+pub(crate) const UNKNOWN_CALLER: &str = "unknownDirectCaller";
 
 /// The revision of a write's answer, and the one that a read waits for.
-pub const REVISION_HEADER: &str = "x-titus-revision";
+pub(crate) const REVISION_HEADER: &str = "x-titus-revision";
 
 /// Who calls, why, and what the answer must include.
 #[derive(Debug, Clone, PartialEq, Eq)]

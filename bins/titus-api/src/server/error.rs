@@ -145,7 +145,7 @@ pub struct ApiError {
 
 /// The longest message, in bytes: with everything else that describes an error it stays within 8 KiB of headers,
 /// also where each byte is escaped to three.
-pub const MAX_TEXT: usize = 700;
+pub(super) const MAX_TEXT: usize = 700;
 
 impl ApiError {
     /// An error with a message, which is cut to [`MAX_TEXT`] bytes.

@@ -94,7 +94,6 @@ impl Server {
     }
 
     /// Everything that is served, for an embedder's own listener.
-    #[must_use]
     pub fn router(&self) -> Router {
         self.router.clone()
     }

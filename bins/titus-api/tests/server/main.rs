@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod finds;
 mod grpc;
 mod http;
+mod insight;
 mod platform;
 mod rest;

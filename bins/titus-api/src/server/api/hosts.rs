@@ -61,7 +61,12 @@ impl Api {
         let host = warm.with(|view| view.host(id).map(|host| show(view, host)));
         let message = || format!("no host has the name {:?}", id.as_str());
         let mut host = host.ok_or_else(|| ApiError::new(ErrorKind::HostNotFound, message()))?;
-        let wanted = self.parts.cluster.directive(id).await.map_err(|e| store_failed(&e))?;
+        let wanted = self
+            .parts
+            .cluster
+            .directive(id)
+            .await
+            .map_err(|e| store_failed(&e))?;
         host.generation = wanted.generation;
         Ok(host)
     }
