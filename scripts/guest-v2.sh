@@ -36,12 +36,12 @@ built() {
 }
 
 KERNEL=$(guest_kernel)
-FEATURES=(-p titus-isolation --features conformance,fake,image,sandbox)
+FEATURES=(-p titus-isolation --features "conformance,fake,image,sandbox")
 say "builds the tests"
 cargo test "${FEATURES[@]}" --test real_sandbox --no-run
 TEST=$(built real_sandbox test "${FEATURES[@]}" --test real_sandbox --no-run)
 INIT=$(built titus-init build "${FEATURES[@]}" --bin titus-init)
-[ -x "$TEST" ] && [ -x "$INIT" ] || die "the tests were not built"
+if [ ! -x "$TEST" ] || [ ! -x "$INIT" ]; then die "the tests were not built"; fi
 
 # On processors with AMX a process's extended registers are larger than this guest kernel's room for them, and it
 # dies at once. Denied PTRACE_GETREGSET (0x4204) it takes the old way, which saves SSE but not AVX: so the C library

@@ -39,8 +39,9 @@ pub(crate) struct CliError {
     pub(crate) exit: Exit,
     message: String,
     help: Option<String>,
-    place: Option<Place>,
-    parts: Vec<CliError>,
+    /// Boxed, so that every `Result` of the program stays small.
+    place: Option<Box<Place>>,
+    parts: Vec<Self>,
 }
 
 /// A place in a file.
@@ -94,10 +95,10 @@ impl CliError {
         let end = source.inner().len();
         let start = span.start.min(end);
         let length = span.end.clamp(start, end) - start;
-        self.place = Some(Place {
+        self.place = Some(Box::new(Place {
             source,
             label: LabeledSpan::new(Some(label.to_owned()), start, length),
-        });
+        }));
         self
     }
 

@@ -7,6 +7,7 @@ mod cli;
 mod completion;
 mod config;
 mod dev;
+mod dispatch;
 mod events;
 mod exit;
 mod host;
@@ -26,7 +27,6 @@ use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
 use crate::exit::{CliError, Exit};
-use crate::session::Session;
 
 fn main() -> ExitCode {
     titus_isolation::init::run_if_asked();
@@ -49,35 +49,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), CliError> {
-    let Cli { global, command } = cli;
-    if let Command::Completion(args) = command {
-        return completion::run(&args);
-    }
-    if let Command::Dev(args) = command {
-        return dev::run(&args);
-    }
-    let session = Session::new(&global)?;
-    terminal::set_color(Some(session.config.color));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| CliError::io("cannot start", &e))?;
-    runtime.block_on(async {
-        tokio::select! {
-            done = dispatch(&session, command) => done,
-            _ = tokio::signal::ctrl_c() => Err(CliError::interrupted()),
-        }
-    })
-}
-
-async fn dispatch(session: &Session, command: Command) -> Result<(), CliError> {
-    match command {
-        Command::Job(verb) => job::run(session, verb).await,
-        Command::Task(verb) => task::run(session, verb).await,
-        Command::Host(verb) => host::run(session, verb).await,
-        Command::Events(args) => events::run(session, args).await,
-        Command::Dev(args) => dev::run(&args),
+    match cli.command {
         Command::Completion(args) => completion::run(&args),
-        Command::Version => version::run(session).await,
+        Command::Dev(args) => dev::run(&args),
+        verb => dispatch::run(&cli.global, verb),
     }
 }

@@ -15,6 +15,7 @@ pub use request::{HOST_VOLUME, Received, descriptor_from_request, request_from_d
 pub use task::{TaskFacts, launch_stages, task_state, task_to_proto};
 pub use warning::warning_to_proto;
 
+#[cfg(feature = "server")]
 pub(crate) use request::capacity_request;
 
 use titus_core::spec::Violation;

@@ -137,7 +137,7 @@ impl ErrorKind {
 pub struct ApiError {
     /// What a client acts on.
     pub kind: ErrorKind,
-    /// For people; at most [`MAX_TEXT`] bytes.
+    /// For people; at most 700 bytes.
     pub message: String,
     /// Every field that is wrong, for a request that is.
     pub violations: Vec<Violation>,
@@ -148,7 +148,7 @@ pub struct ApiError {
 pub(super) const MAX_TEXT: usize = 700;
 
 impl ApiError {
-    /// An error with a message, which is cut to [`MAX_TEXT`] bytes.
+    /// An error with a message, which is cut to 700 bytes.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,

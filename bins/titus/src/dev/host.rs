@@ -41,7 +41,7 @@ const COOL_DOWN: Duration = Duration::from_secs(5);
 const PIDS_MAX: u64 = 4_096;
 
 /// Real containers as root, unless told otherwise.
-pub(super) fn choose(args: &DevArgs, _state: &StateDir) -> Result<Kind, CliError> {
+pub(super) fn choose(args: &DevArgs) -> Result<Kind, CliError> {
     let root = nix::unistd::geteuid().is_root();
     match args.runtime {
         Some(RuntimeArg::Fake) => Ok(Kind::Fake),

@@ -55,7 +55,7 @@ async fn dev(args: &DevArgs) -> Result<(), CliError> {
         .local_addr()
         .map_err(|e| CliError::io("cannot listen", &e))?;
     let state = StateDir::open(args)?;
-    let kind = host::choose(args, &state)?;
+    let kind = host::choose(args)?;
     let store = Embedded::open(state.store()).map_err(|e| state::store_failed(&e))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let cluster = Cluster::new(Arc::new(store.clone()), Arc::clone(&clock));

@@ -65,7 +65,7 @@ pub(crate) async fn run(session: &Session, args: RunArgs) -> Result<(), CliError
     if args.detach {
         return waiting.done(false).await;
     }
-    let patience = args.timeout.or((!args.watch).then_some(PATIENCE));
+    let patience = args.timeout.or_else(|| (!args.watch).then_some(PATIENCE));
     waiting.wait(args.watch, patience).await?;
     waiting.done(args.watch).await
 }

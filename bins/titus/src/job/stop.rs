@@ -32,10 +32,10 @@ pub(crate) async fn run(session: &Session, args: StopArgs) -> Result<(), CliErro
     terminal::confirm(args.yes, &question(&jobs))?;
     let mut worst = None;
     for job in jobs {
-        if let Err(error) = stop(session, &api, &job).await {
-            if let Some(earlier) = worst.replace(error) {
-                crate::report::print(&earlier);
-            }
+        if let Err(error) = stop(session, &api, &job).await
+            && let Some(earlier) = worst.replace(error)
+        {
+            crate::report::print(&earlier);
         }
     }
     worst.map_or(Ok(()), Err)

@@ -72,8 +72,8 @@ type Step<'n> = Box<dyn Fn(&str) -> String + 'n>;
 #[derive(Debug)]
 enum Node {
     Value,
-    List(Vec<Spanned<Node>>),
-    Map(Vec<(Spanned<String>, Spanned<Node>)>),
+    List(Vec<Spanned<Self>>),
+    Map(Vec<(Spanned<String>, Spanned<Self>)>),
 }
 
 impl Node {

@@ -35,10 +35,10 @@ pub(crate) async fn run(session: &Session, args: StopArgs) -> Result<(), CliErro
     terminal::confirm(args.yes, &question(&tasks))?;
     let mut worst = None;
     for task in tasks {
-        if let Err(error) = stop(session, &api, &task, args.shrink).await {
-            if let Some(earlier) = worst.replace(error) {
-                crate::report::print(&earlier);
-            }
+        if let Err(error) = stop(session, &api, &task, args.shrink).await
+            && let Some(earlier) = worst.replace(error)
+        {
+            crate::report::print(&earlier);
         }
     }
     worst.map_or(Ok(()), Err)
