@@ -85,7 +85,7 @@ fn whim_of_class(host: &HostRecord) -> u32 {
 }
 
 fn extra(job: JobId, host: &HostRecord) -> Option<u64> {
-    let refused = odd(job) && number(host.spec.id) % 3 == 0;
+    let refused = odd(job) && number(host.spec.id).is_multiple_of(3);
     (!refused).then(|| u64::from(whim_of_host(host) + whim_of_class(host)))
 }
 
@@ -150,11 +150,11 @@ fn hold(
             );
             model.assumed.insert(task.task, placement.host);
         }
-        if let Some(report) = unplaced.get(&task.task) {
-            if !seen.iter().any(|other| Arc::ptr_eq(other, report)) {
-                seen.push(report);
-                check_report(model, job, report, extra)?;
-            }
+        if let Some(report) = unplaced.get(&task.task)
+            && !seen.iter().any(|other| Arc::ptr_eq(other, report))
+        {
+            seen.push(report);
+            check_report(model, job, report, extra)?;
         }
     }
     for placement in &plan.placements {

@@ -1,5 +1,7 @@
 //! Random lives of one job: whatever its tasks do, reconciling closes the gap, once, and knows when to look again.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -128,6 +130,10 @@ impl Life {
 
     fn create(&mut self, new: &TaskHot) {
         self.made += 1;
+        assert!(
+            self.live().len() < usize::try_from(self.job.capacity.desired).unwrap(),
+            "a task beside those that are still ending"
+        );
         assert_eq!((new.state, new.version, new.host), (TaskState::Accepted, 1, None));
         if let Some(old) = new.resubmit_of.map(|id| self.tasks[&id]) {
             assert_eq!(

@@ -3,7 +3,7 @@
 mod common;
 
 use common::model::Model;
-use common::ops::{self, HOSTS, Op, TASKS, dump, lasting_op, launched, op, plan};
+use common::ops::{HOSTS, Op, TASKS, dump, lasting_op, launched, op, plan};
 use common::{NOW, host_id, plan_id, task_id};
 use proptest::prelude::*;
 use titus_core::change::Change;

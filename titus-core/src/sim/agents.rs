@@ -84,6 +84,10 @@ impl World {
             self.hosts[host].wipe();
             self.ledger.wiped(self.hosts[host].spec.id, &self.store);
         }
+        if self.gone.is_none() && self.rng.hosts.chance(1, 8) {
+            self.gone = Some(host);
+            return;
+        }
         let back = self.now + Millis(self.rng.hosts.below(240_000));
         self.agenda.at(back, Event::HostBoot { host });
     }
@@ -237,6 +241,9 @@ impl World {
         let (boot, name) = (it.boot, it.spec.id);
         if let Some(wired) = effect.started {
             self.ledger.started(command.task, name, wired, &self.store);
+        }
+        if matches!(command.work, Work::Signal(_)) {
+            self.ledger.signalled(command.task, &self.store);
         }
         if let Some((after, exit)) = effect.exits {
             let task = command.task;

@@ -36,11 +36,13 @@ pub struct Faults {
     pub failing: u64,
     /// Commands that take up to a minute.
     pub slow: u64,
+    /// Plans whose commit takes up to five seconds.
+    pub stalled: u64,
     /// Plans whose commit fails as a whole.
     pub conflict: u64,
     /// The mean time between two crashes of one host's agent; zero for never.
     pub agent_crash: Millis,
-    /// The mean time between two crashes of one host.
+    /// The mean time between two crashes of one host. One in three loses its disk too; one host may never come back.
     pub host_crash: Millis,
     /// The mean time between two partitions of one host.
     pub partition: Millis,
@@ -55,6 +57,7 @@ impl Faults {
         lacking: 0,
         failing: 0,
         slow: 0,
+        stalled: 0,
         conflict: 0,
         agent_crash: Millis::ZERO,
         host_crash: Millis::ZERO,
@@ -69,6 +72,7 @@ impl Faults {
         lacking: 20,
         failing: 30,
         slow: 20,
+        stalled: 150,
         conflict: 30,
         agent_crash: Millis::from_secs(180),
         host_crash: Millis::from_secs(600),

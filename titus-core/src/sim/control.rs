@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::event::{Event, HostIx};
 use super::workload::draw;
 use super::world::{World, is_service};
+use crate::change::Change;
 use crate::host::HostHealth;
 use crate::id::{JobId, PlanId, TaskId};
 use crate::job::{JobRecord, JobState};
 use crate::reconcile::{ExpiryLimits, Heard, Limits, Reconciled, expire, reconcile};
 use crate::schedule::{PendingTask, Plan, PlanContext, Planner};
 use crate::shard::ShardId;
-use crate::task::{ReasonCode, TaskState};
+use crate::task::{ReasonCode, TaskHot, TaskState};
 use crate::time::{Millis, Timestamp};
 use crate::wire::HostReport;
 
@@ -130,18 +131,20 @@ impl World {
         }
     }
 
+    /// Decides on the view, which may lag behind; the store takes of it what still holds.
     fn reconcile_job(&mut self, id: JobId) {
-        let found = self.compare(id, 1);
+        let up_to_date = self.store.feed.is_empty();
+        let Some(job) = self.view.job(id).cloned() else {
+            return;
+        };
+        let tasks: Vec<TaskHot> = self.view.tasks_of_job(id).collect();
+        let found = self.compare(&job, &tasks, 1);
         let acted = !found.actions.is_empty();
         for action in &found.actions {
             self.store.act(id, action, self.now);
         }
-        if acted && found.wake.is_none_or(|at| at > self.now) {
-            let again = self.compare(id, 0);
-            if !again.actions.is_empty() {
-                let wrong = format!("reconciled twice, job {id} wants {:?}", again.actions);
-                self.store.wrong.push(wrong);
-            }
+        if up_to_date && acted && found.wake.is_none_or(|at| at > self.now) {
+            self.look_again(id);
         }
         if let Some(at) = found.wake {
             let at = at.max(self.now + Millis(1));
@@ -150,11 +153,18 @@ impl World {
         }
     }
 
-    fn compare(&mut self, id: JobId, stuck: usize) -> Reconciled {
+    fn look_again(&mut self, id: JobId) {
         let Some(job) = self.store.job(id).cloned() else {
-            return Reconciled::default();
+            return;
         };
-        let tasks = self.store.tasks_of(id);
+        let again = self.compare(&job, &self.store.tasks_of(id), 0);
+        if !again.actions.is_empty() {
+            let wrong = format!("reconciled twice, job {id} wants {:?}", again.actions);
+            self.store.wrong.push(wrong);
+        }
+    }
+
+    fn compare(&mut self, job: &JobRecord, tasks: &[TaskHot], stuck: usize) -> Reconciled {
         let store = &self.store;
         let zone_of = |host| store.host(host).map(|h| h.spec.zone.as_str());
         let limits = Limits {
@@ -164,13 +174,18 @@ impl World {
             keep_finished: 2,
             ..Limits::default()
         };
-        reconcile(&job, &tasks, &zone_of, self.now, &limits, &mut self.rng.ids)
+        reconcile(job, tasks, &zone_of, self.now, &limits, &mut self.rng.ids)
     }
 
     pub(super) fn feed(&mut self) {
         self.pending.remove("feed");
         for change in std::mem::take(&mut self.store.feed) {
             self.view.apply(&change);
+            match change {
+                Change::Job(job) => self.store.changed_jobs.insert(job.id),
+                Change::Task(task) => self.store.changed_jobs.insert(task.job),
+                _ => false,
+            };
         }
         self.soon("plan", 10, Event::Plan);
     }
@@ -198,7 +213,7 @@ impl World {
         if !plan.unplaced.is_empty() {
             self.plan_by(self.now + Millis(1_000));
         }
-        let slow = self.rng.faults.chance(self.faults().conflict, 1_000);
+        let slow = self.rng.faults.chance(self.faults().stalled, 1_000);
         let when = self.now + Millis(1 + self.rng.plans.below(if slow { 5_000 } else { 20 }));
         self.agenda.at(when, Event::Commit(Box::new(plan)));
     }

@@ -175,7 +175,9 @@ impl SimHost {
         let fresh = Ipv4Addr::from(0x0a00_0001 + self.next_address);
         let none = (Outcome::Done, Effect::default());
         if command.work == Work::Forget {
-            self.containers.remove(&command.task);
+            // What is forgotten while it holds something is a leak, and shows as one in the end.
+            self.containers
+                .retain(|task, b| *task != command.task || b.holds());
             return none;
         }
         let b = self.containers.entry(command.task).or_insert_with(Container::new);

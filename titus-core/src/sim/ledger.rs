@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::store::Store;
 use crate::id::{HostId, TaskId};
-use crate::task::TaskState;
+use crate::task::{TaskHot, TaskState};
 
 /// Every start of a program, and what was wrong about it.
 #[derive(Debug, Default)]
@@ -23,6 +23,17 @@ impl Ledger {
             let told = store.task(*task).is_none_or(|t| t.times.preparing.is_some());
             *on != host || told
         });
+    }
+
+    /// A program is told to end, right now.
+    pub(super) fn signalled(&mut self, task: TaskId, store: &Store) {
+        let wanted = |t: &&TaskHot| !matches!(t.state, TaskState::KillInitiated | TaskState::Finished);
+        if let Some(record) = store.task(task).filter(wanted) {
+            self.wrong.push(format!(
+                "task {task} is told to end while the store has it {}",
+                record.state
+            ));
+        }
     }
 
     /// A program starts on a host, right now.

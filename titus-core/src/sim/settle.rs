@@ -39,6 +39,12 @@ impl World {
             let name = host.spec.id;
             let wanted: BTreeSet<TaskId> = self.store.tasks_on(name).map(|t| t.id).collect();
             let held: BTreeSet<TaskId> = host.holding().collect();
+            if self.gone == Some(ix) {
+                if !wanted.is_empty() {
+                    open.push(format!("host {name} is gone and shall still run {wanted:?}"));
+                }
+                continue;
+            }
             if wanted != held {
                 open.push(format!("host {name} holds {held:?} and shall hold {wanted:?}"));
             }

@@ -227,12 +227,15 @@ impl Store {
         }
     }
 
+    /// Does what a reconciliation asks for, where it still holds: it was decided on a view that may lag behind.
     pub(super) fn act(&mut self, job: JobId, action: &Action, now: Timestamp) {
         match action {
             Action::Create(task) => {
-                self.counts.tasks += 1;
-                self.counts.replacements += u64::from(task.resubmit_of.is_some());
-                self.write_task(**task);
+                if self.slot_is_free(task) {
+                    self.counts.tasks += 1;
+                    self.counts.replacements += u64::from(task.resubmit_of.is_some());
+                    self.write_task(**task);
+                }
             }
             Action::Kill { task, .. } | Action::GiveUpKill { task } => {
                 if let Some(next) = self.tasks.get(task).and_then(|t| action.applied_to(t, now)) {
@@ -240,18 +243,42 @@ impl Store {
                 }
             }
             Action::FinishJob { reason, message } => {
-                if let Some(mut record) = self.jobs.get(&job).map(|j| JobRecord::clone(j)) {
+                let open = self
+                    .jobs
+                    .get(&job)
+                    .filter(|j| j.status.state != JobState::Finished);
+                if let Some(mut record) = open.map(|j| JobRecord::clone(j)) {
                     record.enter(JobState::Finished, *reason, message, now);
                     self.write_job(record);
                 }
             }
-            Action::Archive { task } => {
-                self.counts.archived += 1;
-                if let Some(old) = self.tasks.remove(task) {
-                    self.of_job.entry(old.job).or_default().remove(task);
-                    self.feed.push(Change::TaskGone(*task));
-                }
-            }
+            Action::Archive { task } => self.archive(*task),
+        }
+    }
+
+    /// True when the slot's newest task is over and is the one that `new` replaces, if it replaces one.
+    fn slot_is_free(&self, new: &TaskHot) -> bool {
+        let accepted = |job: &Arc<JobRecord>| job.status.state == JobState::Accepted;
+        let ids = self.of_job.get(&new.job).into_iter().flatten();
+        let in_slot = ids
+            .filter_map(|id| self.tasks.get(id))
+            .filter(|t| t.index == new.index);
+        let newest = in_slot.max_by_key(|t| (t.times.queued, t.attempts.resubmits, t.id));
+        let follows = newest
+            .is_none_or(|t| t.state == TaskState::Finished && new.resubmit_of.is_none_or(|old| old == t.id));
+        follows && self.jobs.get(&new.job).is_some_and(accepted)
+    }
+
+    fn archive(&mut self, id: TaskId) {
+        if self
+            .tasks
+            .get(&id)
+            .is_some_and(|t| t.state == TaskState::Finished)
+            && let Some(old) = self.tasks.remove(&id)
+        {
+            self.counts.archived += 1;
+            self.of_job.entry(old.job).or_default().remove(&id);
+            self.feed.push(Change::TaskGone(id));
         }
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) hosts: Vec<SimHost>,
     pub(super) by_name: BTreeMap<HostId, HostIx>,
     pub(super) programs: BTreeMap<JobId, Program>,
+    /// The host that never comes back.
+    pub(super) gone: Option<HostIx>,
     pub(super) ledger: Ledger,
     pub(super) submitted: u16,
     /// When the schedule controller looks next at tasks that it could not place, or not yet.
@@ -76,6 +78,7 @@ impl World {
                 .collect(),
             by_name: BTreeMap::new(),
             programs: BTreeMap::new(),
+            gone: None,
             ledger: Ledger::default(),
             submitted: 0,
             plan_at: None,

@@ -54,6 +54,13 @@ struct Traces {
     image: bool,
 }
 
+impl Traces {
+    /// True when something beyond logs and images exists.
+    const fn holds(&self) -> bool {
+        self.wired || self.address.is_some() || !matches!(self.life, Life::None | Life::Removed(_))
+    }
+}
+
 /// A host with one agent: what really exists on it.
 pub(crate) struct Host {
     pub(crate) agent: HostAgent,
@@ -162,7 +169,8 @@ impl Host {
 
     fn effect(&mut self, command: &Command) -> Outcome {
         if command.work == Work::Forget {
-            self.traces.remove(&command.task);
+            let forgotten = self.traces.remove(&command.task).unwrap_or_default();
+            assert!(!forgotten.holds(), "forgotten while it holds {forgotten:?}");
             return Outcome::Done;
         }
         let t = self.traces.entry(command.task).or_default();
@@ -232,12 +240,7 @@ impl Host {
 
     /// Tasks for which something beyond logs and images exists.
     pub(crate) fn holding(&self) -> impl Iterator<Item = TaskId> + '_ {
-        let holds =
-            |t: &Traces| t.wired || t.address.is_some() || !matches!(t.life, Life::None | Life::Removed(_));
-        self.traces
-            .iter()
-            .filter(move |(_, t)| holds(t))
-            .map(|(id, _)| *id)
+        self.traces.iter().filter(|(_, t)| t.holds()).map(|(id, _)| *id)
     }
 
     pub(crate) fn was_executed(&self, task: TaskId) -> bool {

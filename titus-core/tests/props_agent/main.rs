@@ -1,5 +1,7 @@
 //! Random lists of operations on the host agent's machine, against a host on which everything may go wrong.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod host;
 
 use std::collections::{BTreeMap, BTreeSet};
