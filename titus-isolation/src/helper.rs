@@ -58,7 +58,7 @@ pub(crate) fn launch(program: &InitProgram, plan: &SandboxPlan, filters: &Filter
     ask(
         program,
         &Request::Launch(plan),
-        &[&filters.clone3, &filters.allowed],
+        &filters.each_ref().map(Vec::as_slice),
         None,
         Some(PATIENCE),
     )

@@ -1,5 +1,5 @@
 use crate::plan::{MountStep, Plan, Tree};
-use crate::seccomp::Filters;
+use crate::seccomp::{self, Filters};
 
 /// Parts of the hardening that an escape test leaves out, to see its attempt succeed before it sees it refused.
 ///
@@ -28,11 +28,14 @@ impl Weakened {
             plan.sandbox
                 .mounts
                 .retain(|step| !matches!(step, MountStep::Whiteout(_)));
-            plan.host.retain(|op| {
-                !["tmp", "root", "run"]
+            let covers = |name: &str| {
+                ["tmp", "root", "run"]
                     .iter()
-                    .any(|n| op.path().ends_with(format!("upper/{n}")))
-            });
+                    .any(|n| name == format!("mounts/top/{n}"))
+            };
+            plan.sandbox
+                .mounts
+                .retain(|s| !matches!(s, MountStep::Dir { path, .. } if covers(path)));
         }
         if self.open_kernel_files {
             let closed = |step: &MountStep| matches!(step, MountStep::Mask(_) | MountStep::ReadOnly(_));
@@ -52,7 +55,7 @@ impl Weakened {
     /// `None`: the filters stay as they are.
     pub(crate) fn filters(self) -> std::io::Result<Option<Filters>> {
         if self.no_seccomp {
-            Filters::allowing_all().map(Some)
+            seccomp::allowing_all().map(Some)
         } else {
             Ok(None)
         }

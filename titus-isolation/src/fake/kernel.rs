@@ -60,13 +60,6 @@ impl FakeKernel {
                 fs::create_dir(self.locate(path))?;
                 fs::write(self.locate(path).join("cgroup.procs"), "")
             }
-            KernelOp::WriteFile { path, text, .. } => {
-                fs::OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .open(self.locate(path))?;
-                fs::write(self.locate(path), text)
-            }
             // The kernel makes a group's files with the group, so here they need not be there before.
             KernelOp::Set { path, value } => fs::write(self.locate(path), value),
             KernelOp::SetIfThere { path, value } => match self.locate(path).exists() {
@@ -76,7 +69,6 @@ impl FakeKernel {
             KernelOp::RemoveCgroup { path } | KernelOp::RemoveTree { path } => {
                 missing_is_fine(fs::remove_dir_all(self.locate(path)))
             }
-            KernelOp::RemoveFile { path } => missing_is_fine(fs::remove_file(self.locate(path))),
         }
     }
 }

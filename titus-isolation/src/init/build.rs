@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Component, Path};
 
 use nix::fcntl::AT_FDCWD;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::{Mode, SFlag, mkdirat, mknod};
+use nix::sys::stat::{Mode, SFlag, mkdirat, mknod, umask};
 use nix::unistd::{Gid, Uid, pivot_root, setgroups, sethostname, setresgid, setresuid};
 
 use super::logs::Logs;
@@ -60,6 +61,8 @@ pub(super) fn main(launch: &Launch, inherited: Inherited, mut launcher: UnixStre
 fn build(plan: &SandboxPlan, trees: &[OwnedFd]) -> Result<(), StepError> {
     become_root_inside().step(|| "become root inside".to_owned())?;
     hide(plan).step(|| "hide from tracing".to_owned())?;
+    // Permissions below are what they say; the command gets a umask of its own.
+    umask(Mode::empty());
     unshare(CloneFlags::CLONE_NEWCGROUP).step(|| "make a cgroup namespace".to_owned())?;
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
@@ -110,7 +113,10 @@ fn carry_out(step: &MountStep, trees: &[OwnedFd]) -> io::Result<()> {
             writable,
         } => fresh(kind, target, data, *writable),
         MountStep::Device(node) => device(*node),
-        MountStep::Dir(path) => fs::create_dir(path),
+        MountStep::Dir { path, mode } => {
+            Ok(mkdirat(AT_FDCWD, path.as_str(), Mode::from_bits_truncate(*mode))?)
+        }
+        MountStep::File { path, text } => write_file(path, text),
         MountStep::Link { path, to } => std::os::unix::fs::symlink(to, path),
         MountStep::Whiteout(path) => Ok(mknod(path.as_str(), SFlag::S_IFCHR, Mode::empty(), 0)?),
         MountStep::Mask(path) => mask(path),
@@ -163,6 +169,15 @@ fn device(node: DeviceNode) -> io::Result<()> {
     let target = format!("mounts/root/dev/{}", node.name());
     fs::File::create_new(&target)?;
     bind(&format!("/dev/{}", node.name()), &target)
+}
+
+fn write_file(path: &str, text: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 /// A file shows as `/dev/null`, a folder as an empty one.

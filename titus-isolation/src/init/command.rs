@@ -148,8 +148,7 @@ fn harden(process: &ProcessPlan, account: &super::account::Account) -> io::Resul
 }
 
 fn filter(launch: &Launch) -> io::Result<()> {
-    install(&launch.filters.clone3)?;
-    install(&launch.filters.allowed)
+    launch.filters.iter().try_for_each(|filter| install(filter))
 }
 
 /// The init needs one right from here on: to kill processes of other users of its sandbox.

@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::command::{self, Start};
 use super::logs::Logs;
-use super::record::{self, Ended, Record};
+use super::record::{Ended, Record};
 use super::{Launch, Opened, SIGNAL_OFFSET, START, answer, leave, supervise};
 use crate::sys;
 
@@ -29,7 +29,6 @@ pub(super) fn main(launch: &Launch, gate: UnixListener, signals: OwnedFd, run: O
         };
         match command::start(launch, &mut logs) {
             Start::Running(command) => {
-                let _without_it_the_start_is_not_remembered = record::mark_started(&run);
                 let _asker_is_gone = answer(&mut asked, &Opened::Running);
                 drop((asked, gate));
                 supervise::main(command, &signals, &run, logs)

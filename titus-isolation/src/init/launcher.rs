@@ -19,7 +19,6 @@ use super::{
 };
 use crate::cgroup::Join;
 use crate::plan::{SandboxPlan, Tree};
-use crate::seccomp::Filters;
 use crate::spec::IdRange;
 use crate::sys::{self, Forked};
 
@@ -44,12 +43,17 @@ pub(super) fn main() -> ! {
     };
     let _runtime_is_gone = match request {
         Request::Launch(plan) => {
-            let (Ok(clone3), Ok(allowed)) = (receive(&mut control), receive(&mut control)) else {
+            let filters = [
+                receive(&mut control),
+                receive(&mut control),
+                receive(&mut control),
+            ];
+            let [Ok(clone3), Ok(arguments), Ok(list)] = filters else {
                 leave(1)
             };
             let launch = Launch {
                 plan,
-                filters: Filters { clone3, allowed },
+                filters: [clone3, arguments, list],
             };
             answer(
                 &mut control,
@@ -166,9 +170,7 @@ fn probe_id_map(folder: &Path) -> Result<(), StepError> {
 fn write_pid_file(pid: i32) -> Result<(), StepError> {
     let step = || "write the pid file".to_owned();
     let began = crate::process::start_time(pid).step(step)?;
-    let temporary = format!("{PID_FILE}.new");
-    fs::write(&temporary, format!("{pid} {began}\n")).step(step)?;
-    fs::rename(temporary, PID_FILE).step(step)
+    fs::write(PID_FILE, format!("{pid} {began}\n")).step(step)
 }
 
 fn open_all(plan: &SandboxPlan) -> Result<Inherited, StepError> {

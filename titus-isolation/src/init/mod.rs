@@ -36,7 +36,6 @@ pub(crate) const ARG0: &str = "titus-init";
 pub(crate) const GATE: &str = "gate";
 pub(crate) const PID_FILE: &str = "pid";
 pub(crate) const RUN: &str = "run";
-pub(crate) const STARTED: &str = "started";
 pub(crate) const EXIT: &str = "exit";
 
 /// The init's own signals: 34 to 64 stand for 1 to 31, so that every one can be told, SIGKILL included.
@@ -65,7 +64,7 @@ enum Request {
     Unpack(crate::image::unpack::Unpack),
 }
 
-/// A sandbox to build: the plan, then the two seccomp filters.
+/// A sandbox to build: the plan, then the seccomp filters.
 #[derive(Debug)]
 struct Launch {
     plan: SandboxPlan,

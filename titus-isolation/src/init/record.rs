@@ -6,7 +6,7 @@ use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 
-use super::{EXIT, STARTED};
+use super::EXIT;
 use crate::runtime::ExecFailure;
 
 /// The most bytes of a record that a reader takes.
@@ -43,19 +43,13 @@ impl Record {
         }
     }
 
-    /// Whole or not at all, also over a loss of power.
+    /// Whole or not at all, as far as anyone can see while the machine runs. It is not forced to the disk: a loss of
+    /// power ends the sandbox too, and what has not reached the disk by then reads as an unknown end.
     pub(super) fn write(&self, folder: &OwnedFd) -> io::Result<()> {
         let temporary = "exit.new";
-        let mut file = create(folder, temporary)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()?;
-        renameat(folder, temporary, folder, EXIT)?;
-        Ok(nix::unistd::fsync(folder)?)
+        create(folder, temporary)?.write_all(&serde_json::to_vec(self)?)?;
+        Ok(renameat(folder, temporary, folder, EXIT)?)
     }
-}
-
-pub(super) fn mark_started(folder: &OwnedFd) -> io::Result<()> {
-    create(folder, STARTED).map(drop)
 }
 
 fn create(folder: &impl AsFd, name: &str) -> io::Result<std::fs::File> {

@@ -1,6 +1,6 @@
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,15 +50,6 @@ impl Kernel for LinuxKernel {
                 let path = self.locate(path);
                 named("make cgroup", &path, fs::create_dir(&path))
             }
-            KernelOp::WriteFile {
-                path,
-                text,
-                mode,
-                owner,
-            } => {
-                let path = self.locate(path);
-                named("write", &path, write_new(&path, text, *mode, *owner))
-            }
             KernelOp::Set { path, value } => {
                 let path = self.locate(path);
                 named("write", &path, set(&path, value))
@@ -74,10 +65,6 @@ impl Kernel for LinuxKernel {
             KernelOp::RemoveTree { path } => {
                 let path = self.locate(path);
                 named("remove folder", &path, missing_is_fine(remove::tree(&path)))
-            }
-            KernelOp::RemoveFile { path } => {
-                let path = self.locate(path);
-                named("remove", &path, missing_is_fine(fs::remove_file(&path)))
             }
         }
     }
@@ -126,19 +113,6 @@ fn make_dir(path: &Path, mode: u32, owner: Option<u32>) -> io::Result<()> {
     }
     if owner.is_some() {
         chown(path, owner, owner)?;
-    }
-    Ok(())
-}
-
-fn write_new(path: &Path, text: &str, mode: u32, owner: Option<u32>) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?;
-    file.write_all(text.as_bytes())?;
-    if owner.is_some() {
-        std::os::unix::fs::fchown(&file, owner, owner)?;
     }
     Ok(())
 }

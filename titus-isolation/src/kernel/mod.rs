@@ -41,17 +41,6 @@ pub enum KernelOp {
         /// Its folder.
         path: PathBuf,
     },
-    /// Writes a new file with this text.
-    WriteFile {
-        /// The file.
-        path: PathBuf,
-        /// All of its text.
-        text: String,
-        /// Its permission bits.
-        mode: u32,
-        /// The host id of owner and group; `None`: who makes it.
-        owner: Option<u32>,
-    },
     /// Writes a value to a kernel file that is there.
     Set {
         /// The kernel file.
@@ -76,11 +65,6 @@ pub enum KernelOp {
         /// The folder.
         path: PathBuf,
     },
-    /// Removes a file; it may be gone.
-    RemoveFile {
-        /// The file.
-        path: PathBuf,
-    },
 }
 
 impl KernelOp {
@@ -90,12 +74,10 @@ impl KernelOp {
             Self::EnsureDir { path, .. }
             | Self::MakeDir { path, .. }
             | Self::MakeCgroup { path }
-            | Self::WriteFile { path, .. }
             | Self::Set { path, .. }
             | Self::SetIfThere { path, .. }
             | Self::RemoveCgroup { path }
-            | Self::RemoveTree { path }
-            | Self::RemoveFile { path } => path,
+            | Self::RemoveTree { path } => path,
         }
     }
 
@@ -104,7 +86,6 @@ impl KernelOp {
         match self {
             Self::MakeDir { path, .. } => Some(Self::RemoveTree { path: path.clone() }),
             Self::MakeCgroup { path } => Some(Self::RemoveCgroup { path: path.clone() }),
-            Self::WriteFile { path, .. } => Some(Self::RemoveFile { path: path.clone() }),
             _ => None,
         }
     }
@@ -121,19 +102,10 @@ impl fmt::Display for KernelOp {
                 write!(f, "make dir {} {mode:04o}{}", path.display(), owner(o))
             }
             Self::MakeCgroup { path } => write!(f, "make cgroup {}", path.display()),
-            Self::WriteFile {
-                path,
-                text,
-                mode,
-                owner: o,
-            } => {
-                write!(f, "write file {} {mode:04o}{} {text:?}", path.display(), owner(o))
-            }
             Self::Set { path, value } => write!(f, "set {} = {value:?}", path.display()),
             Self::SetIfThere { path, value } => write!(f, "set if there {} = {value:?}", path.display()),
             Self::RemoveCgroup { path } => write!(f, "remove cgroup {}", path.display()),
             Self::RemoveTree { path } => write!(f, "remove tree {}", path.display()),
-            Self::RemoveFile { path } => write!(f, "remove file {}", path.display()),
         }
     }
 }

@@ -1,11 +1,10 @@
-//! The folders of one sandbox, and what lies in its writable layer before it starts.
+//! The folders of one sandbox.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::facts::HostFacts;
 use crate::kernel::KernelOp;
-use crate::spec::{IdRange, RootFs, SandboxId, SandboxSpec};
+use crate::spec::{IdRange, SandboxId, SandboxSpec};
 
 /// Where one sandbox is kept.
 ///
@@ -39,9 +38,6 @@ impl Folders {
 /// Where the init mounts what it builds from, in a mount namespace that nobody else sees.
 pub(super) const MOUNTS: &str = "mounts";
 
-/// Folders that image `host` shows empty and writable, with the permissions they get inside.
-pub(super) const FRESH: [(&str, u32); 3] = [("root", 0o700), ("run", 0o755), ("tmp", 0o1777)];
-
 pub(super) fn prepare(facts: &HostFacts) -> Vec<KernelOp> {
     let dir = |path, mode| KernelOp::EnsureDir {
         path,
@@ -67,48 +63,5 @@ pub(super) fn plan(spec: &SandboxSpec, folders: &Folders, ids: IdRange) -> Vec<K
         mode: 0o700,
         owner,
     });
-    // Real folders in the top layer: an image that makes one of these a link cannot lead a mount astray.
-    for name in ["dev", "etc", "proc", "sys"] {
-        ops.push(dir(folders.upper.join(name), 0o755, owner));
-    }
-    if spec.rootfs == RootFs::Host {
-        ops.extend(
-            FRESH
-                .iter()
-                .map(|(name, mode)| dir(folders.upper.join(name), *mode, owner)),
-        );
-    }
-    for (name, text) in [
-        ("hosts", hosts(spec)),
-        ("resolv.conf", resolv(spec)),
-        ("hostname", hostname(spec)),
-    ] {
-        let path = folders.upper.join("etc").join(name);
-        ops.push(KernelOp::WriteFile {
-            path,
-            text,
-            mode: 0o644,
-            owner,
-        });
-    }
     ops
-}
-
-fn hosts(spec: &SandboxSpec) -> String {
-    let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n".to_owned();
-    for (address, name) in &spec.hosts {
-        let _infallible = writeln!(text, "{address}\t{name}");
-    }
-    text
-}
-
-fn resolv(spec: &SandboxSpec) -> String {
-    spec.name_servers.iter().fold(String::new(), |mut text, server| {
-        let _infallible = writeln!(text, "nameserver {server}");
-        text
-    })
-}
-
-fn hostname(spec: &SandboxSpec) -> String {
-    format!("{}\n", spec.hostname)
 }

@@ -1,11 +1,12 @@
 //! The mounts of a sandbox, in order. Targets are relative to the sandbox's folder; the new root is `mounts/root`.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::host::{FRESH, MOUNTS};
+use super::host::MOUNTS;
 use crate::facts::{Cgroups, HostFacts};
 use crate::spec::{RootFs, SandboxSpec, Volume};
 
@@ -53,7 +54,19 @@ pub enum MountStep {
     /// Shows one device of the host.
     Device(DeviceNode),
     /// Makes a folder.
-    Dir(String),
+    Dir {
+        /// The folder.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Writes a new file that all may read.
+    File {
+        /// The file.
+        path: String,
+        /// All of its text.
+        text: String,
+    },
     /// Makes a symbolic link.
     Link {
         /// The link.
@@ -126,7 +139,7 @@ const DEV_LINKS: [(&str, &str); 5] = [
 ];
 
 pub(super) fn plan(spec: &SandboxSpec, facts: &HostFacts) -> (Vec<Tree>, Vec<MountStep>) {
-    let (mut trees, mut steps) = rootfs(&spec.rootfs, facts);
+    let (mut trees, mut steps) = rootfs(spec, facts);
     steps.extend(kernel_files(facts));
     steps.extend(devices(spec));
     steps.extend(spec.masked_paths.iter().map(|p| MountStep::Mask(in_root(p))));
@@ -145,21 +158,21 @@ pub(super) fn plan(spec: &SandboxSpec, facts: &HostFacts) -> (Vec<Tree>, Vec<Mou
     (trees, steps)
 }
 
-/// A small file system in memory holds the mount points, and the layer of deletions if there is one.
-fn rootfs(rootfs: &RootFs, facts: &HostFacts) -> (Vec<Tree>, Vec<MountStep>) {
+/// A small file system in memory holds the mount points, and the layers that every sandbox has over its image's.
+fn rootfs(spec: &SandboxSpec, facts: &HostFacts) -> (Vec<Tree>, Vec<MountStep>) {
     let mut steps = vec![fresh("tmpfs", MOUNTS, "mode=755,size=1m", true)];
-    steps.extend(["empty", "lower", "root"].map(|name| MountStep::Dir(format!("{MOUNTS}/{name}"))));
+    steps.extend(["empty", "lower", "root"].map(|name| dir(&format!("{MOUNTS}/{name}"), 0o755)));
     steps.push(MountStep::Attach {
         tree: 0,
         target: "mounts/lower".to_owned(),
     });
-    let (tree, lower) = match rootfs {
+    steps.extend(top(spec));
+    let mut lower = vec!["mounts/top".to_owned()];
+    let tree = match &spec.rootfs {
         RootFs::Host => {
             steps.extend(mask(facts));
-            (
-                Tree::HostRoot,
-                vec!["mounts/mask".to_owned(), "mounts/lower".to_owned()],
-            )
+            lower.extend(["mounts/mask".to_owned(), "mounts/lower".to_owned()]);
+            Tree::HostRoot
         }
         RootFs::Layers(layers) => {
             let store = layers
@@ -167,11 +180,12 @@ fn rootfs(rootfs: &RootFs, facts: &HostFacts) -> (Vec<Tree>, Vec<MountStep>) {
                 .and_then(|l| l.parent())
                 .unwrap_or_else(|| Path::new("/"));
             let name = |layer: &PathBuf| layer.file_name().map(|n| n.to_string_lossy().into_owned());
-            let lower = |layer| format!("mounts/lower/{}", name(layer).unwrap_or_default());
-            (
-                Tree::Layers(store.to_path_buf()),
-                layers.iter().map(lower).collect(),
-            )
+            lower.extend(
+                layers
+                    .iter()
+                    .map(|l| format!("mounts/lower/{}", name(l).unwrap_or_default())),
+            );
+            Tree::Layers(store.to_path_buf())
         }
     };
     let one_by_one = facts.kernel >= (6, 8);
@@ -181,6 +195,53 @@ fn rootfs(rootfs: &RootFs, facts: &HostFacts) -> (Vec<Tree>, Vec<MountStep>) {
         one_by_one,
     });
     (vec![tree], steps)
+}
+
+/// Folders that image `host` shows empty and writable, with the permissions they get inside.
+const FRESH: [(&str, u32); 3] = [("root", 0o700), ("run", 0o755), ("tmp", 0o1777)];
+
+/// The layer over all others but the sandbox's own. Its folders are real: an image that makes one of them a link
+/// cannot lead a mount astray.
+fn top(spec: &SandboxSpec) -> Vec<MountStep> {
+    let top = |name: &str| format!("mounts/top/{name}");
+    let mut steps = vec![dir("mounts/top", 0o755)];
+    steps.extend(["dev", "etc", "proc", "sys"].map(|name| dir(&top(name), 0o755)));
+    if spec.rootfs == RootFs::Host {
+        steps.extend(FRESH.iter().map(|(name, mode)| dir(&top(name), *mode)));
+    }
+    for (name, text) in [
+        ("hosts", hosts(spec)),
+        ("resolv.conf", resolv(spec)),
+        ("hostname", format!("{}\n", spec.hostname)),
+    ] {
+        steps.push(MountStep::File {
+            path: format!("mounts/top/etc/{name}"),
+            text,
+        });
+    }
+    steps
+}
+
+fn hosts(spec: &SandboxSpec) -> String {
+    let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n".to_owned();
+    for (address, name) in &spec.hosts {
+        let _infallible = writeln!(text, "{address}\t{name}");
+    }
+    text
+}
+
+fn resolv(spec: &SandboxSpec) -> String {
+    spec.name_servers.iter().fold(String::new(), |mut text, server| {
+        let _infallible = writeln!(text, "nameserver {server}");
+        text
+    })
+}
+
+fn dir(path: &str, mode: u32) -> MountStep {
+    MountStep::Dir {
+        path: path.to_owned(),
+        mode,
+    }
 }
 
 /// Names of the host that image `host` does not show.
@@ -205,8 +266,8 @@ fn mask(facts: &HostFacts) -> Vec<MountStep> {
         folders.extend(above(&name));
         names.push(MountStep::Whiteout(mask(&name)));
     }
-    let mut steps = vec![MountStep::Dir("mounts/mask".to_owned())];
-    steps.extend(folders.iter().map(|folder| MountStep::Dir(mask(folder))));
+    let mut steps = vec![dir("mounts/mask", 0o755)];
+    steps.extend(folders.iter().map(|folder| dir(&mask(folder), 0o755)));
     steps.extend(names);
     steps
 }
@@ -262,7 +323,7 @@ fn devices(spec: &SandboxSpec) -> Vec<MountStep> {
             to: to.to_owned(),
         });
     }
-    steps.extend(["pts", "shm", "mqueue"].map(|name| MountStep::Dir(dev(name))));
+    steps.extend(["pts", "shm", "mqueue"].map(|name| dir(&dev(name), 0o755)));
     steps.push(fresh(
         "devpts",
         &dev("pts"),

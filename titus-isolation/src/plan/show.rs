@@ -62,7 +62,7 @@ impl fmt::Display for super::ProcessPlan {
         writeln!(f, "command: capabilities {:?}", self.capabilities)?;
         writeln!(
             f,
-            "command: no new privileges, seccomp clone3 -> ENOSYS, others -> EPERM"
+            "command: no new privileges; seccomp: clone3 -> ENOSYS, arguments and calls not listed -> EPERM"
         )?;
         writeln!(f, "command: in {} with {:?}", self.cwd.display(), self.env)?;
         writeln!(f, "command: exec {:?}", self.args)
@@ -117,7 +117,8 @@ impl fmt::Display for MountStep {
                 write!(f, "mount {kind} on {target}{access}{comma}{data}")
             }
             Self::Device(node) => write!(f, "show device {}", node.name()),
-            Self::Dir(path) => write!(f, "make dir {path}"),
+            Self::Dir { path, mode } => write!(f, "make dir {path} {mode:04o}"),
+            Self::File { path, text } => write!(f, "write {path} {text:?}"),
             Self::Link { path, to } => write!(f, "link {path} -> {to}"),
             Self::Whiteout(path) => write!(f, "whiteout {path}"),
             Self::Mask(path) => write!(f, "mask {path}"),

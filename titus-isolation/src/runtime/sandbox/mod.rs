@@ -11,6 +11,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -259,6 +260,9 @@ fn can_map_ids(config: &SandboxConfig, kernel: (u32, u32)) -> Option<bool> {
     }
 }
 
+/// How long a lock that is held is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
 fn lock(config: &SandboxConfig) -> Result<fs::File, Error> {
     let path = config.state_dir.join("lock");
     let file = fs::OpenOptions::new()
@@ -267,13 +271,23 @@ fn lock(config: &SandboxConfig) -> Result<fs::File, Error> {
         .write(true)
         .open(&path);
     let file = file.map_err(|source| Error::kernel("open", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::kernel(
-            "use, since another process has it open: stop that one or choose another state folder,",
-            &config.state_dir,
-            std::io::ErrorKind::ResourceBusy.into(),
-        )),
-        Err(fs::TryLockError::Error(source)) => Err(Error::kernel("lock", &path, source)),
+    // A process that is being started holds the files of its parent until it executes its program: a lock that was
+    // just let go of may seem held for that moment.
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(Error::kernel(
+                    "use, since another process has it open: stop that one or choose another state folder,",
+                    &config.state_dir,
+                    std::io::ErrorKind::ResourceBusy.into(),
+                ));
+            }
+            Err(fs::TryLockError::Error(source)) => return Err(Error::kernel("lock", &path, source)),
+        }
     }
 }

@@ -52,11 +52,10 @@ impl Inner {
         if let Some((pid, process)) = self.init(id)?
             && !has_ended(&process)
         {
-            let started = folder.join(init::RUN).join(init::STARTED).exists();
-            let state = if started {
-                SandboxState::Running
-            } else {
+            let state = if gate_is_there(&folder) {
                 SandboxState::Created
+            } else {
+                SandboxState::Running
             };
             return Ok(sandbox(pid.unsigned_abs(), state));
         }
@@ -152,16 +151,20 @@ fn recorded(record: Record, oom_kills: u64) -> Exit {
 
 /// The init is gone and left nothing: it was killed, or the machine stopped, or it was never fully made.
 fn unrecorded(folder: &Path, oom_kills: u64) -> ExitReason {
-    let run = folder.join(init::RUN);
     if oom_kills > 0 {
         ExitReason::OutOfMemory
-    } else if run.join(init::STARTED).exists() {
+    } else if folder.join(init::PID_FILE).exists() {
         ExitReason::Unknown(
             "its init is gone and left no record; the machine or an operator ended it".to_owned(),
         )
     } else {
-        ExitReason::Unknown("it was gone before it was started".to_owned())
+        ExitReason::Unknown("it was never fully made".to_owned())
     }
+}
+
+/// The init closes its gate once it has let the command through; hanging up on it again disturbs nothing.
+fn gate_is_there(folder: &Path) -> bool {
+    super::start::connect(folder).is_ok()
 }
 
 /// The record is written by a process with the tenant's ids, so its size and kind are not trusted.

@@ -45,10 +45,14 @@ impl Inner {
     }
 }
 
-/// Connects through the folder's descriptor, since a socket's own path may be at most 107 bytes long.
 fn open_gate(folder: &Path) -> io::Result<Opened> {
-    let folder = fs::File::open(folder)?;
-    let mut gate = UnixStream::connect(format!("/proc/self/fd/{}/{}", folder.as_raw_fd(), init::GATE))?;
+    let mut gate = connect(folder)?;
     gate.write_all(&[init::START])?;
     init::read_answer(&mut gate)
+}
+
+/// Connects through the folder's descriptor, since a socket's own path may be at most 107 bytes long.
+pub(super) fn connect(folder: &Path) -> io::Result<UnixStream> {
+    let folder = fs::File::open(folder)?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{}", folder.as_raw_fd(), init::GATE))
 }
