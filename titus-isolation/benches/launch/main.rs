@@ -120,7 +120,7 @@ fn args() -> Outcome<Args> {
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
         match word.as_str() {
             "--runs" => args.runs = value()?.parse()?,
             "--init" => args.init = value()?.into(),
