@@ -22,7 +22,12 @@ use cases::Parameters;
 
 fn main() {
     let mut parameters = Parameters::default();
-    for word in std::env::args().skip(1) {
+    let mut words = std::env::args().skip(1);
+    while let Some(mut word) = words.next() {
+        // All benchmarks take their rounds as `--runs N`.
+        if word == "--runs" {
+            word = format!("runs={}", words.next().unwrap_or_default());
+        }
         if let Err(problem) = parameters.read(&word) {
             eprintln!("{problem}");
             std::process::exit(2);
