@@ -14,13 +14,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
+use futures::channel::oneshot;
+use futures::future::join_all;
 use nix::sched::{CloneFlags, setns, unshare};
 use rtnetlink::packet_route::link::{InfoData, InfoVeth};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use titus_net::{HostNetwork, NetlinkDatapath, Netns, Network};
+use tokio::time::sleep;
 
 const SAMPLES: usize = 41;
-const WARM_UP: usize = 5;
+const WARM_UP: usize = 6;
+/// The kernel cleans up after a namespace in its own time.
+const SETTLE: Duration = Duration::from_millis(30);
 
 fn main() {
     if !nix::unistd::geteuid().is_root() {
@@ -29,6 +34,8 @@ fn main() {
     }
     // The main thread's namespace is that of this process only.
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    // Ours gives its ports no IPv6 addresses: neither does the baseline.
+    let _there_if_ipv6_is = std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -48,29 +55,14 @@ async fn measure(parallel: usize) {
     tokio::spawn(connection);
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for round in 0..WARM_UP + SAMPLES {
-        let places: Vec<_> = (0..parallel).map(|_| Place::start()).collect();
-        let ids: Vec<_> = (0..parallel)
-            .map(|n| format!("r{round}n{n}").parse().unwrap())
-            .collect();
-        let start = Instant::now();
-        let attach = async |(id, place): (_, &Place)| host.attach(id, &place.netns()).await.unwrap();
-        futures::future::join_all(ids.iter().zip(&places).map(attach)).await;
-        ours.push(start.elapsed());
-        drop(places);
-        for id in &ids {
-            host.detach(id).await.unwrap();
+        // Each goes first in every other round, so that neither always follows the other's cleaning up.
+        if round % 2 == 0 {
+            ours.push(sample_ours(&host, parallel).await);
+            bare.push(sample_bare(&handle, parallel).await);
+        } else {
+            bare.push(sample_bare(&handle, parallel).await);
+            ours.push(sample_ours(&host, parallel).await);
         }
-
-        let places: Vec<_> = (0..parallel).map(|_| Place::start()).collect();
-        let start = Instant::now();
-        let work = places
-            .iter()
-            .enumerate()
-            .map(|(n, place)| bare_attach(&handle, place, n));
-        futures::future::join_all(work).await;
-        bare.push(start.elapsed());
-        drop(places);
-        await_gone(&handle).await;
     }
     host.teardown().await.unwrap();
     report(
@@ -78,6 +70,33 @@ async fn measure(parallel: usize) {
         &mut ours.split_off(WARM_UP),
         &mut bare.split_off(WARM_UP),
     );
+}
+
+async fn sample_ours(host: &HostNetwork, parallel: usize) -> Duration {
+    let places: Vec<_> = (0..parallel).map(|_| Place::start()).collect();
+    let ids: Vec<_> = (0..parallel).map(|n| format!("c{n}").parse().unwrap()).collect();
+    let start = Instant::now();
+    let attach = async |(id, place): (_, &Place)| host.attach(id, &place.netns()).await.unwrap();
+    join_all(ids.iter().zip(&places).map(attach)).await;
+    let elapsed = start.elapsed();
+    drop(places);
+    for id in &ids {
+        host.detach(id).await.unwrap();
+    }
+    sleep(SETTLE).await;
+    elapsed
+}
+
+async fn sample_bare(handle: &Handle, parallel: usize) -> Duration {
+    let places: Vec<_> = (0..parallel).map(|_| Place::start()).collect();
+    let start = Instant::now();
+    let attach = |(n, place)| bare_attach(handle, place, n);
+    join_all(places.iter().enumerate().map(attach)).await;
+    let elapsed = start.elapsed();
+    drop(places);
+    await_gone(handle).await;
+    sleep(SETTLE).await;
+    elapsed
 }
 
 /// The floor: the pair, the move, the address, both ends up, and no more.
@@ -93,14 +112,15 @@ async fn bare_attach(handle: &Handle, place: &Place, n: usize) {
         .build();
     handle.link().add(pair).execute().await.unwrap();
     let runtime = tokio::runtime::Handle::current();
-    let inside = std::thread::spawn(move || {
+    let (send, receive) = oneshot::channel();
+    std::thread::spawn(move || {
         setns(netns, CloneFlags::CLONE_NEWNET).unwrap();
         let _context = runtime.enter();
         let (connection, handle, _) = rtnetlink::new_connection().unwrap();
         tokio::spawn(connection);
-        handle
+        send.send(handle).unwrap_or_else(|_| panic!("it is waited for"));
     });
-    let inside = inside.join().unwrap();
+    let inside = receive.await.unwrap();
     let link = inside
         .link()
         .get()
@@ -124,7 +144,7 @@ async fn await_gone(handle: &Handle) {
         if !links.iter().any(bare) {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        sleep(Duration::from_millis(2)).await;
     }
 }
 
