@@ -41,6 +41,7 @@ pub(super) fn of_runtime(error: RuntimeError) -> Failure {
 pub(super) fn of_network(error: NetError) -> Failure {
     let fault = match error {
         NetError::NoAddress { .. } | NetError::Busy { .. } => Fault::Transient,
+        NetError::Netns { .. } => Fault::Gone,
         _ => Fault::Host,
     };
     (fault, told(&error))

@@ -94,7 +94,7 @@ async fn real(args: &DevArgs, state: &StateDir) -> Result<DevHost, CliError> {
     let volume_roots = volume_roots(args)?;
     let defaults = Defaults {
         volume_roots,
-        name_servers: name_servers(),
+        name_servers: name_servers(network.network()),
         ..defaults()
     };
     let spec = this_host(options, state.path());
@@ -203,13 +203,13 @@ fn volume_roots(args: &DevArgs) -> Result<Vec<PathBuf>, CliError> {
     args.volume_root.iter().map(check).collect()
 }
 
-/// The machine's name servers; those on its loopback are out of a container's reach.
-fn name_servers() -> Vec<IpAddr> {
-    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let servers = text
-        .lines()
-        .filter_map(|l| l.trim().strip_prefix("nameserver")?.trim().parse::<IpAddr>().ok());
-    servers.filter(|server| !server.is_loopback()).take(3).collect()
+/// The machine's name servers that a container can reach, also where a resolver of its own stands before them.
+fn name_servers(network: &Network) -> Vec<IpAddr> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    network.name_servers(&[
+        &read("/etc/resolv.conf"),
+        &read("/run/systemd/resolve/resolv.conf"),
+    ])
 }
 
 /// Ends what must not outlive the process: all of it with a temporary state folder, else nothing that runs.

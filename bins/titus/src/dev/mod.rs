@@ -10,6 +10,7 @@ mod state;
 mod telemetry;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use titus_agent::Agent;
@@ -19,6 +20,7 @@ use titus_api::server::{About, ApiMetrics, Bounds, Parts, Server};
 use titus_core::agent::AgentConfig;
 use titus_core::rng::RngTree;
 use titus_core::spec::Limits;
+use titus_net::HostNetwork;
 use titus_scheduler::{Scheduler, SchedulerConfig};
 use titus_store::backend::Embedded;
 use titus_store::clock::{Clock, SystemClock};
@@ -44,7 +46,7 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), CliError> {
         .map_err(|e| CliError::io("cannot start", &e))?;
     let outcome = runtime.block_on(dev(args));
     // Log readers and file writers may still be at work; nothing that must be finished is among them.
-    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    runtime.shutdown_timeout(Duration::from_millis(200));
     outcome
 }
 
@@ -74,6 +76,7 @@ async fn dev(args: &DevArgs) -> Result<(), CliError> {
             metrics.register(&mut registry, Arc::clone(&host.parts.network));
         }
         let agent = start_agent(host, metrics).await?;
+        tokio::spawn(keep_network(Arc::clone(&host.parts.network)));
         logs.add(host.spec.id, Arc::clone(agent.executor()));
         let link = Arc::new(DirectLink::new(cluster.clone()));
         agents.spawn(agent.run(link, stopped.clone()));
@@ -125,6 +128,16 @@ async fn start_agent(host: &DevHost, metrics: AgentMetrics) -> Result<Agent, Cli
     )
     .await
     .map_err(|error| CliError::new(Exit::Other, told(&error), "look at the log above"))
+}
+
+/// Completes the network's rules again and again: reloading the host's firewall flushes them.
+async fn keep_network(network: Arc<HostNetwork>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        if let Err(error) = network.setup().await {
+            tracing::error!(%error, "the network's rules could not be completed");
+        }
+    }
 }
 
 async fn listen(args: &DevArgs) -> Result<TcpListener, CliError> {
