@@ -18,6 +18,9 @@
 //! | [`v3`] | `com.netflix.titus` | jobs and tasks, Titus's own names and numbers |
 //! | [`agent`] | `titus.agent.v1` | `Sync`, the conversation between scheduler and host |
 //! | [`v1`] | `titus.v1` | hosts, events, logs, launch stages, placement, server status |
+//!
+//! Behind features: `convert` (between these messages and the types of titus-core), `client` (gRPC stubs, as
+//! `v3::job_management_service_client`), `server` (gRPC, REST, health and metrics on one port).
 #![forbid(unsafe_code)]
 
 pub mod agent;

@@ -7,7 +7,6 @@ use titus_core::id::JobId;
 use titus_core::spec::{CapacityUpdate, JobSpec, UpdateRefused, Violations, Warning};
 use titus_store::Version;
 use titus_store::cluster::{ChangeRefused, Cluster, JobChange, KillRequest, Submission, SubmitRefused};
-use tokio::runtime::Handle;
 
 use super::Api;
 use super::find::{job_id, task_id};
@@ -67,7 +66,7 @@ impl Api {
             request_key: context.request_id.clone(),
         };
         let submitted = self
-            .store(async move |cluster| cluster.submit(&submission).await)
+            .store(|cluster| async move { cluster.submit(&submission).await })
             .await?;
         let submitted = submitted.map_err(submit_refused)?;
         Ok(Reply {
@@ -156,7 +155,7 @@ impl Api {
             message: told(context),
         };
         let done = self
-            .store(async move |cluster| cluster.kill_task(&request).await)
+            .store(|cluster| async move { cluster.kill_task(&request).await })
             .await?;
         done.map(Reply::done).map_err(|e| change_refused(&e))
     }
@@ -164,19 +163,18 @@ impl Api {
     async fn change(&self, id: JobId, change: JobChange) -> Result<Reply<Empty>, ApiError> {
         let limits = self.parts.limits.clone();
         let done = self
-            .store(async move |cluster| cluster.change_job(id, &change, &limits).await)
+            .store(|cluster| async move { cluster.change_job(id, &change, &limits).await })
             .await?;
         done.map(Reply::done).map_err(|e| change_refused(&e))
     }
 
     /// Runs a write to its end, whether its caller still waits or not: what was begun is not left half known.
-    async fn store<T: Send + 'static>(
-        &self,
-        write: impl AsyncFnOnce(Cluster) -> titus_store::Result<T> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let cluster = self.parts.cluster.clone();
-        let runtime = Handle::current();
-        let written = tokio::task::spawn_blocking(move || runtime.block_on(write(cluster))).await;
+    async fn store<T, F>(&self, write: impl FnOnce(Cluster) -> F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: Future<Output = titus_store::Result<T>> + Send + 'static,
+    {
+        let written = tokio::spawn(write(self.parts.cluster.clone())).await;
         let written = written.map_err(|_| ApiError::new(ErrorKind::Internal, "the write was cut short"))?;
         written.map_err(|e| store_failed(&e))
     }
